@@ -1,0 +1,1 @@
+//! Outbound telephone calls for agent runtimes.

@@ -1,0 +1,3 @@
+//! What a developer of outdial runs.
+
+fn main() {}
