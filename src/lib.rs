@@ -1,1 +1,3 @@
 //! Outbound telephone calls for agent runtimes.
+
+pub mod provider;
