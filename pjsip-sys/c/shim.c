@@ -1,0 +1,114 @@
+#include "shim.h"
+
+#include <srtp2/srtp.h>
+
+pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,
+                             pj_size_t increment)
+{
+    return pj_pool_create(factory, name, initial, increment, NULL);
+}
+
+void *pjsys_pool_zalloc(pj_pool_t *pool, pj_size_t size)
+{
+    return pj_pool_zalloc(pool, size);
+}
+
+void pjsys_pool_release(pj_pool_t *pool)
+{
+    pj_pool_release(pool);
+}
+
+void pjsys_list_init(pj_list_type *node)
+{
+    pj_list_init(node);
+}
+
+pj_bool_t pjsys_list_empty(const pj_list_type *node)
+{
+    return pj_list_empty(node);
+}
+
+void pjsys_list_push_back(pj_list_type *list, pj_list_type *node)
+{
+    pj_list_push_back(list, node);
+}
+
+pj_status_t pjsys_grp_lock_add_ref(pj_grp_lock_t *lock)
+{
+    return pj_grp_lock_add_ref(lock);
+}
+
+pj_status_t pjsys_grp_lock_dec_ref(pj_grp_lock_t *lock)
+{
+    return pj_grp_lock_dec_ref(lock);
+}
+
+unsigned pjsys_port_info_srate(const pjmedia_port_info *info)
+{
+    return PJMEDIA_PIA_SRATE(info);
+}
+
+unsigned pjsys_port_info_ccnt(const pjmedia_port_info *info)
+{
+    return PJMEDIA_PIA_CCNT(info);
+}
+
+unsigned pjsys_port_info_spf(const pjmedia_port_info *info)
+{
+    return PJMEDIA_PIA_SPF(info);
+}
+
+unsigned pjsys_port_info_ptime_usec(const pjmedia_port_info *info)
+{
+    return PJMEDIA_PIA_PTIME(info);
+}
+
+void pjsys_transport_info_init(pjmedia_transport_info *info)
+{
+    pjmedia_transport_info_init(info);
+}
+
+pj_status_t pjsys_transport_get_info(pjmedia_transport *transport, pjmedia_transport_info *info)
+{
+    return pjmedia_transport_get_info(transport, info);
+}
+
+void *pjsys_transport_info_spc_info(pjmedia_transport_info *info, pjmedia_transport_type type)
+{
+    return pjmedia_transport_info_get_spc_info(info, type);
+}
+
+void pjsys_tls_setting_default(pjsip_tls_setting *setting)
+{
+    pjsip_tls_setting_default(setting);
+}
+
+pjsip_cfg_t *pjsys_sip_cfg(void)
+{
+    return pjsip_cfg();
+}
+
+void pjsys_msg_add_hdr(pjsip_msg *msg, pjsip_hdr *hdr)
+{
+    pjsip_msg_add_hdr(msg, hdr);
+}
+
+void *pjsys_uri_get_uri(const void *uri)
+{
+    return pjsip_uri_get_uri(uri);
+}
+
+const pj_str_t *pjsys_uri_get_scheme(const void *uri)
+{
+    return pjsip_uri_get_scheme(uri);
+}
+
+int pjsys_uri_print(pjsip_uri_context_e context, const void *uri, char *buffer, pj_size_t size)
+{
+    return pjsip_uri_print(context, uri, buffer, size);
+}
+
+const char *pjsys_srtp_version(void)
+{
+    return srtp_get_version_string();
+}

@@ -1,0 +1,50 @@
+/* Functions for what Rust cannot call: static inline functions and macros of PJSIP's headers. */
+#ifndef PJSIP_SYS_SHIM_H
+#define PJSIP_SYS_SHIM_H
+
+#include <pjlib.h>
+#include <pjlib-util.h>
+#include <pjnath.h>
+#include <pjmedia.h>
+#include <pjmedia-codec.h>
+#include <pjsip.h>
+#include <pjsip_simple.h>
+#include <pjsip_ua.h>
+#include <pjsua-lib/pjsua.h>
+
+/* Memory of a pool, zeroed. Under PJ_POOL_DEBUG the pj_pool_* functions are macros. */
+pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,
+                             pj_size_t increment);
+void *pjsys_pool_zalloc(pj_pool_t *pool, pj_size_t size);
+void pjsys_pool_release(pj_pool_t *pool);
+
+void pjsys_list_init(pj_list_type *node);
+pj_bool_t pjsys_list_empty(const pj_list_type *node);
+void pjsys_list_push_back(pj_list_type *list, pj_list_type *node);
+
+pj_status_t pjsys_grp_lock_add_ref(pj_grp_lock_t *lock);
+pj_status_t pjsys_grp_lock_dec_ref(pj_grp_lock_t *lock);
+
+/* Description of a media port: sampling rate in Hz, samples of a frame over all channels, packet
+ * time in microseconds. */
+unsigned pjsys_port_info_srate(const pjmedia_port_info *info);
+unsigned pjsys_port_info_ccnt(const pjmedia_port_info *info);
+unsigned pjsys_port_info_spf(const pjmedia_port_info *info);
+unsigned pjsys_port_info_ptime_usec(const pjmedia_port_info *info);
+
+void pjsys_transport_info_init(pjmedia_transport_info *info);
+pj_status_t pjsys_transport_get_info(pjmedia_transport *transport, pjmedia_transport_info *info);
+void *pjsys_transport_info_spc_info(pjmedia_transport_info *info, pjmedia_transport_type type);
+
+void pjsys_tls_setting_default(pjsip_tls_setting *setting);
+pjsip_cfg_t *pjsys_sip_cfg(void);
+
+void pjsys_msg_add_hdr(pjsip_msg *msg, pjsip_hdr *hdr);
+void *pjsys_uri_get_uri(const void *uri);
+const pj_str_t *pjsys_uri_get_scheme(const void *uri);
+int pjsys_uri_print(pjsip_uri_context_e context, const void *uri, char *buffer, pj_size_t size);
+
+/* "2.7.0" */
+const char *pjsys_srtp_version(void);
+
+#endif

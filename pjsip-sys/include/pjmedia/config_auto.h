@@ -1,0 +1,1 @@
+/* Empty: config_site.h decides, nothing is detected. */

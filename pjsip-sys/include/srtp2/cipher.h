@@ -1,0 +1,2 @@
+/* pjmedia looks for libsrtp's headers where its install step would have put them. */
+#include <cipher.h>
