@@ -97,7 +97,7 @@ impl From<E164> for CallerId {
 #[non_exhaustive]
 pub enum CallerIdError {
     /// It begins with `+` and is not a number.
-    #[error("the caller id is not a telephone number")]
+    #[error(transparent)]
     Number(#[from] super::E164Error),
     /// It has no `+` and is not an extension either.
     #[error(

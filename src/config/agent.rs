@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use super::Problem;
+use super::section::Section;
+use super::values::Time;
+use crate::provider::CallerId;
+
+/// What one agent may do and how its calls look. The table `[agents.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct AgentConfig {
+    /// The trunk for its calls. Default: `default_trunk`.
+    pub trunk: Option<String>,
+    /// The caller that its callees are shown. Default: the trunk's.
+    pub caller_id: Option<CallerId>,
+    /// The name shown beside it. Default: the trunk's.
+    pub caller_name: Option<String>,
+    /// The most calls that it may have at the same time. Default: no limit of its own.
+    pub max_calls: Option<u32>,
+    /// How long its calls may ring. Default: the trunk's.
+    pub ring_timeout: Option<Duration>,
+    /// How long its calls may last. Default: the trunk's, which also stays the most.
+    pub talk_limit: Option<Duration>,
+}
+
+impl AgentConfig {
+    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
+        let mut agent = Self::default();
+        section.set("trunk", &mut agent.trunk);
+        section.set("caller_id", &mut agent.caller_id);
+        section.set("caller_name", &mut agent.caller_name);
+        section.set("max_calls", &mut agent.max_calls);
+        agent.ring_timeout = section.take("ring_timeout").map(|Time(time)| time);
+        agent.talk_limit = section.take("talk_limit").map(|Time(time)| time);
+        section.finish(&[]);
+        agent
+    }
+
+    pub(super) fn check(&self, path: &str, problems: &mut Vec<Problem>) {
+        let mut problem =
+            |key: &str, message: &str| problems.push(Problem::new(format!("{path}.{key}"), message));
+        if self.max_calls == Some(0) {
+            problem("max_calls", "must be at least 1");
+        }
+        if self.caller_name.as_ref().is_some_and(|n| n.len() > 128 || n.chars().any(char::is_control)) {
+            problem("caller_name", "must be at most 128 bytes on one line");
+        }
+        for (key, limit) in [("ring_timeout", self.ring_timeout), ("talk_limit", self.talk_limit)] {
+            if limit.is_some_and(|l| l < Duration::from_secs(1) || l > Duration::from_secs(24 * 60 * 60)) {
+                problem(key, "must be 1s to 24h");
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::address::check_host;
+use super::section::Section;
+use super::values::Time;
+use super::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, Problem, Server, Srtp, Transport};
+use crate::provider::CallerId;
+use crate::secrets::SecretRef;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One way to the telephone network: a carrier's trunk or a PBX. The table `[trunks.NAME]`.
+///
+/// [`new`](Self::new) has the defaults; each field says its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrunkConfig {
+    /// Where calls are sent. The only setting without a default.
+    pub server: Server,
+    /// Whether to register (RFC 3261 section 10). Carriers that know their customers by address do not want it.
+    /// Default false.
+    pub register: bool,
+    /// Where to register. Default: the server.
+    pub registrar: Option<Server>,
+    /// The account: the user part of the address that is registered, and of From where nothing else is said.
+    pub user: Option<String>,
+    /// The user name of digest authentication. Default: `user`.
+    pub auth_user: Option<String>,
+    /// The password of digest authentication.
+    pub password: Option<SecretRef>,
+    /// The only realm that gets the password. Default: any, since many trunks challenge with a realm that is not
+    /// their domain.
+    pub realm: Option<String>,
+    /// A proxy through which every request goes, REGISTER and INVITE alike.
+    pub outbound_proxy: Option<Server>,
+    /// How messages travel. Default TLS.
+    pub transport: Transport,
+
+    /// The certificates, in PEM, that may have signed the server's. Default: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate with its chain, in PEM, for a server that asks for one. Needs `client_key`.
+    pub client_cert: Option<Pem>,
+    /// The private key that belongs to it, in PEM.
+    pub client_key: Option<Pem>,
+    /// The name that the server's certificate must have. Default: the host of the proxy or the server.
+    pub tls_server_name: Option<String>,
+    /// Accepts every certificate: expired, of another name, signed by anybody. Whoever stands between reads the
+    /// calls and the keys of their sound. Default false.
+    pub danger_accept_any_certificate: bool,
+    /// Whether the sound is encrypted. Default: `required` with TLS, else `off`.
+    pub srtp: Srtp,
+    /// Permits SRTP without TLS, where the keys (RFC 4568) travel readable to everybody on the way. Default false.
+    pub allow_sdes_without_tls: bool,
+
+    /// Codecs to offer, the best first. Default G.722, PCMA, PCMU: wide-band to a PBX, and what every carrier
+    /// takes. Their payload types are static, so the offer stays short and the first packet under the 1,300 bytes
+    /// from which SIP leaves UDP (RFC 3261 section 18.1.1); add `opus` where the peer is known to have it.
+    pub codecs: Vec<Codec>,
+    /// The length of the packets we ask for: 10, 20, 30, 40 or 60 ms. Default 20 ms.
+    pub ptime: Duration,
+    /// How key presses are sent. Default RFC 4733.
+    pub dtmf: DtmfMethod,
+    /// Whether the callee's sound is delivered before the answer: ring tones, announcements. Default true.
+    pub early_media: bool,
+    /// After how long without RTP the sound counts as stalled; zero turns the watch off. Default 30 s.
+    pub media_timeout: Duration,
+
+    /// The caller that the callee is shown, where neither agent nor request says another.
+    pub caller_id: Option<CallerId>,
+    /// The name shown beside it.
+    pub caller_name: Option<String>,
+    /// The user part of From. Default: the caller id, else `user`. Set it for trunks that want the account there.
+    pub from_user: Option<String>,
+    /// The domain of From and of the address that is registered. Default: the registrar's or the server's host.
+    pub from_domain: Option<String>,
+    /// Which header field carries the caller id beside From. Default none.
+    pub identity: IdentityHeader,
+    /// A number of ours for the Diversion header field (RFC 5806), which some carriers ask for.
+    pub diversion: Option<CallerId>,
+    /// How the dialled number is written. Default `e164`.
+    pub number_format: NumberFormat,
+    /// How the caller id is written. Default: like `number_format`, but without a prefix.
+    pub caller_format: Option<NumberFormat>,
+    /// Whether `user=phone` is added to the dialled address (RFC 3261 section 19.1.1). Default false.
+    pub user_phone: bool,
+
+    /// The most calls at the same time on this trunk. Default: as many as the endpoint permits.
+    pub max_calls: Option<u32>,
+    /// How long it may ring. Default 60 s.
+    pub ring_timeout: Duration,
+    /// How long a call may last from its answer. Default 2 h.
+    pub talk_limit: Duration,
+    /// Whether a redirect (3xx) is followed. It can point anywhere, and at the trunk's expense. Default false.
+    pub allow_redirects: bool,
+    /// For how long to register at a time; the registrar may shorten it. 1 min to 24 h. Default 10 min.
+    pub register_expires: Duration,
+    /// How often an empty packet keeps a translation (NAT) on the way open; zero for never. Default 30 s.
+    pub keep_alive: Duration,
+
+    /// The local port for SIP. Default: any free one.
+    pub local_port: Option<u16>,
+    /// The address that this trunk sees, if it is another than the endpoint's.
+    pub public_address: Option<IpAddr>,
+}
+
+impl TrunkConfig {
+    /// A trunk with the defaults.
+    pub fn new(server: Server) -> Self {
+        Self {
+            server,
+            register: false,
+            registrar: None,
+            user: None,
+            auth_user: None,
+            password: None,
+            realm: None,
+            outbound_proxy: None,
+            transport: Transport::Tls,
+            ca_file: None,
+            client_cert: None,
+            client_key: None,
+            tls_server_name: None,
+            danger_accept_any_certificate: false,
+            srtp: Srtp::Required,
+            allow_sdes_without_tls: false,
+            codecs: vec![Codec::G722, Codec::Pcma, Codec::Pcmu],
+            ptime: Duration::from_millis(20),
+            dtmf: DtmfMethod::Rfc4733,
+            early_media: true,
+            media_timeout: Duration::from_secs(30),
+            caller_id: None,
+            caller_name: None,
+            from_user: None,
+            from_domain: None,
+            identity: IdentityHeader::None,
+            diversion: None,
+            number_format: NumberFormat::E164,
+            caller_format: None,
+            user_phone: false,
+            max_calls: None,
+            ring_timeout: Duration::from_secs(60),
+            talk_limit: Duration::from_secs(2 * 60 * 60),
+            allow_redirects: false,
+            register_expires: Duration::from_secs(10 * 60),
+            keep_alive: Duration::from_secs(30),
+            local_port: None,
+            public_address: None,
+        }
+    }
+
+    /// Where it registers, if it does.
+    pub fn registrar(&self) -> Option<&Server> {
+        self.register.then(|| self.registrar.as_ref().unwrap_or(&self.server))
+    }
+
+    /// The user name for digest authentication, if there is one.
+    pub fn auth_user(&self) -> Option<&str> {
+        self.auth_user.as_deref().or(self.user.as_deref())
+    }
+
+    /// The first server on the way: the outbound proxy, or the server itself.
+    pub fn first_hop(&self) -> &Server {
+        self.outbound_proxy.as_ref().unwrap_or(&self.server)
+    }
+
+    /// The name that the certificate of the first server on the way must have.
+    pub fn expected_tls_name(&self) -> &str {
+        self.tls_server_name.as_deref().unwrap_or(self.first_hop().host())
+    }
+
+    /// Reads a table. Paths that are not absolute are taken from `base`.
+    pub(super) fn read(mut section: Section<'_, '_>, base: Option<&Path>) -> Option<Self> {
+        let server = section.require("server", "the host of the trunk or PBX, such as \"sip.example.com\"");
+        // Without a server the rest is still read, for its own mistakes.
+        let missing = server.is_none();
+        let mut trunk = Self::new(server.unwrap_or_else(Server::placeholder));
+        let s = &mut section;
+        s.set("register", &mut trunk.register);
+        s.set("registrar", &mut trunk.registrar);
+        s.set("user", &mut trunk.user);
+        s.set("auth_user", &mut trunk.auth_user);
+        s.set("password", &mut trunk.password);
+        s.set("realm", &mut trunk.realm);
+        s.set("outbound_proxy", &mut trunk.outbound_proxy);
+        s.set("transport", &mut trunk.transport);
+        s.set("ca_file", &mut trunk.ca_file);
+        s.set("client_cert", &mut trunk.client_cert);
+        s.set("client_key", &mut trunk.client_key);
+        s.set("tls_server_name", &mut trunk.tls_server_name);
+        s.set("danger_accept_any_certificate", &mut trunk.danger_accept_any_certificate);
+        trunk.srtp = if trunk.transport == Transport::Tls { Srtp::Required } else { Srtp::Off };
+        s.set("srtp", &mut trunk.srtp);
+        s.set("allow_sdes_without_tls", &mut trunk.allow_sdes_without_tls);
+        s.set("codecs", &mut trunk.codecs);
+        s.set("dtmf", &mut trunk.dtmf);
+        s.set("early_media", &mut trunk.early_media);
+        s.set("caller_id", &mut trunk.caller_id);
+        s.set("caller_name", &mut trunk.caller_name);
+        s.set("from_user", &mut trunk.from_user);
+        s.set("from_domain", &mut trunk.from_domain);
+        s.set("identity", &mut trunk.identity);
+        s.set("diversion", &mut trunk.diversion);
+        s.set("number_format", &mut trunk.number_format);
+        s.set("caller_format", &mut trunk.caller_format);
+        s.set("user_phone", &mut trunk.user_phone);
+        s.set("max_calls", &mut trunk.max_calls);
+        s.set("allow_redirects", &mut trunk.allow_redirects);
+        s.set("local_port", &mut trunk.local_port);
+        s.set("public_address", &mut trunk.public_address);
+        for (key, field) in [
+            ("ptime", &mut trunk.ptime),
+            ("media_timeout", &mut trunk.media_timeout),
+            ("ring_timeout", &mut trunk.ring_timeout),
+            ("talk_limit", &mut trunk.talk_limit),
+            ("register_expires", &mut trunk.register_expires),
+            ("keep_alive", &mut trunk.keep_alive),
+        ] {
+            if let Some(Time(time)) = s.take(key) {
+                *field = time;
+            }
+        }
+        section.finish(HINTS);
+        if let Some(base) = base {
+            trunk.resolve_paths(base);
+        }
+        (!missing).then_some(trunk)
+    }
+
+    fn resolve_paths(&mut self, base: &Path) {
+        // Joining an absolute path gives that path.
+        let absolute = |path: &mut PathBuf| *path = base.join(&*path);
+        if let Some(SecretRef::File(path)) = &mut self.password {
+            absolute(path);
+        }
+        if let Some(path) = &mut self.ca_file {
+            absolute(path);
+        }
+        for pem in [&mut self.client_cert, &mut self.client_key].into_iter().flatten() {
+            match pem {
+                Pem::File(path) | Pem::Secret(SecretRef::File(path)) => absolute(path),
+                Pem::Secret(_) => {}
+            }
+        }
+    }
+
+    /// What does not fit together, each under the key that should be changed.
+    pub(super) fn check(&self, path: &str, problems: &mut Vec<Problem>) {
+        let mut problem =
+            |key: &str, message: &str| problems.push(Problem::new(format!("{path}.{key}"), message));
+        let one_line = [
+            ("user", &self.user),
+            ("auth_user", &self.auth_user),
+            ("realm", &self.realm),
+            ("from_user", &self.from_user),
+            ("caller_name", &self.caller_name),
+        ];
+        for (key, text) in one_line {
+            if text.as_ref().is_some_and(|t| {
+                t.trim() != t || t.is_empty() || t.len() > 128 || t.chars().any(char::is_control)
+            }) {
+                problem(key, "must be 1 to 128 bytes on one line, without white space at its ends");
+            }
+        }
+        for (key, host) in [("from_domain", &self.from_domain), ("tls_server_name", &self.tls_server_name)] {
+            if let Some(Err(error)) = host.as_deref().map(check_host) {
+                problem(key, &error.to_string());
+            }
+        }
+
+        if self.register && self.user.is_none() {
+            problem("register", "needs the account's name: user = \"…\"");
+        }
+        if self.registrar.is_some() && !self.register {
+            problem("registrar", "has no effect without register = true");
+        }
+        if self.password.is_some() && self.auth_user().is_none() {
+            problem("password", "needs the account's name: user or auth_user");
+        }
+        if self.password.is_none() && self.auth_user.is_some() {
+            problem("auth_user", "has no effect without a password");
+        }
+        self.check_encryption(&mut problem);
+        self.check_media(&mut problem);
+        self.check_limits(&mut problem);
+
+        if self.caller_goes_nowhere(self.caller_id.as_ref()) {
+            problem("caller_id", NOWHERE);
+        }
+        if matches!(self.caller_format, Some(NumberFormat::Prefix(_))) && self.caller_id.is_none() {
+            problem("caller_format", "has no effect without a caller_id");
+        }
+    }
+
+    fn check_encryption(&self, problem: &mut impl FnMut(&str, &str)) {
+        if self.client_cert.is_some() && self.client_key.is_none() {
+            problem("client_cert", "needs its private key: client_key");
+        }
+        if self.client_key.is_some() && self.client_cert.is_none() {
+            problem("client_key", "needs its certificate: client_cert");
+        }
+        if self.transport != Transport::Tls {
+            let tls_only = [
+                ("ca_file", self.ca_file.is_some()),
+                ("client_cert", self.client_cert.is_some()),
+                ("tls_server_name", self.tls_server_name.is_some()),
+                ("danger_accept_any_certificate", self.danger_accept_any_certificate),
+            ];
+            for (key, _) in tls_only.into_iter().filter(|(_, set)| *set) {
+                problem(key, "has no effect without transport = \"tls\"");
+            }
+            if self.srtp != Srtp::Off && !self.allow_sdes_without_tls {
+                problem(
+                    "srtp",
+                    "its keys would travel readable to everybody on the way: use transport = \"tls\", or say \
+                     allow_sdes_without_tls = true if the way is protected otherwise",
+                );
+            }
+        }
+    }
+
+    fn check_media(&self, problem: &mut impl FnMut(&str, &str)) {
+        if self.codecs.is_empty() {
+            problem("codecs", "needs at least one codec");
+        }
+        let mut seen = self.codecs.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        if seen.len() != self.codecs.len() {
+            problem("codecs", "names a codec twice");
+        }
+        if ![10, 20, 30, 40, 60].map(Duration::from_millis).contains(&self.ptime) {
+            problem("ptime", "must be 10, 20, 30, 40 or 60 ms, as in \"20ms\"");
+        }
+    }
+
+    fn check_limits(&self, problem: &mut impl FnMut(&str, &str)) {
+        let second = Duration::from_secs(1);
+        let limits = [
+            ("ring_timeout", self.ring_timeout, second, DAY, "1s to 24h"),
+            ("talk_limit", self.talk_limit, second, DAY, "1s to 24h"),
+            ("register_expires", self.register_expires, 60 * second, DAY, "1m to 24h"),
+            ("media_timeout", self.media_timeout, second, 3600 * second, "1s to 1h, or 0s for never"),
+            ("keep_alive", self.keep_alive, second, 3600 * second, "1s to 1h, or 0s for never"),
+        ];
+        for (key, value, least, most, range) in limits {
+            let off = value.is_zero() && range.ends_with("never");
+            if !off && !(least..=most).contains(&value) {
+                problem(key, &format!("must be {range}"));
+            }
+        }
+        if self.max_calls == Some(0) {
+            problem("max_calls", "must be at least 1");
+        }
+        if self.local_port == Some(0) {
+            problem("local_port", "must be at least 1; leave it out for any free port");
+        }
+        if self.public_address.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            problem("public_address", "must be an address that others can send to");
+        }
+    }
+
+    /// Whether a caller id would be configured and yet shown nowhere.
+    pub(super) fn caller_goes_nowhere(&self, caller: Option<&CallerId>) -> bool {
+        let Some(caller) = caller else { return false };
+        self.identity == IdentityHeader::None
+            && self.from_user.as_ref().is_some_and(|user| *user != self.caller_user(caller))
+    }
+}
+
+pub(super) const NOWHERE: &str = "would be shown nowhere: From has from_user; choose a header field for it with identity = \"pai\", \"ppi\" or \"rpid\"";
+
+/// Names that people bring from other programs.
+const HINTS: &[(&str, &str)] = &[
+    ("host", "the host is called `server`"),
+    ("hostname", "the host is called `server`"),
+    ("domain", "the host is called `server`, the domain of From `from_domain`"),
+    ("port", "the port belongs to the server: server = \"sip.example.com:5061\""),
+    ("username", "the account is called `user`"),
+    ("secret", "the secret is called `password`"),
+    ("proxy", "the proxy is called `outbound_proxy`"),
+    ("verify", VERIFY),
+    ("verify_server", VERIFY),
+    ("verify_cert", VERIFY),
+    ("tls_verify", VERIFY),
+    ("insecure", VERIFY),
+    ("insecure_skip_verify", VERIFY),
+    ("tls", "the transport is called `transport`: transport = \"tls\""),
+    ("headers", "header fields belong to a request"),
+];
+
+const VERIFY: &str = "certificates are always verified; what turns it off is danger_accept_any_certificate";
