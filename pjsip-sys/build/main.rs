@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let sources = locate::sources(&package)?;
+    let sources = locate::sources(&package, &out)?;
     let codecs = codecs::find()?;
     let includes = include_paths(&package, &sources, &codecs);
     let defines = compile::defines(&codecs);
@@ -78,7 +78,6 @@ fn rerun_rules(context: &Context) {
         }
     }
     println!("cargo::rerun-if-changed={}", context.sources.libsrtp.display());
-    println!("cargo::rerun-if-env-changed=OUTDIAL_VENDOR_DIR");
     sanitizer::rerun_rules();
 }
 

@@ -9,7 +9,7 @@ pub(crate) fn print(context: &Context) -> Result<(), String> {
     let include = env::join_paths(&context.includes).map_err(|error| error.to_string())?;
     for (key, value) in [
         ("VERSION", pjproject_version(&context.sources.pjproject)?),
-        ("PATCHES", "0".to_owned()),
+        ("PATCHES", context.sources.patches.to_string()),
         ("SRTP", format!("libsrtp {}", libsrtp_version(&context.sources.libsrtp)?)),
         ("TLS", format!("OpenSSL {}", openssl_version()?)),
         ("CODECS", context.codecs.names().join(",")),

@@ -1,3 +1,32 @@
-//! What a developer of outdial runs.
+//! What a developer of outdial runs: `cargo xtask …`.
 
-fn main() {}
+mod vendor;
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// What a developer of outdial runs.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the sources of PJSIP and libsrtp to vendor/: fetched, verified, unpacked and patched
+    Vendor,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Vendor => vendor::run(),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
