@@ -1,0 +1,59 @@
+//! Named places in what is being said.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+/// A place in the speech, from [`Speaker::mark`](super::Speaker::mark): a future that resolves when the callee's
+/// packets have got as far, or never will.
+///
+/// Marks of one stream resolve in the order in which they were made, each exactly once.
+///
+/// # Cancel safety
+///
+/// Dropping a mark forgets it and changes nothing else. Polling it through `&mut` can be interrupted and resumed.
+#[derive(Debug)]
+#[must_use = "a mark tells nothing unless it is awaited"]
+pub struct Mark {
+    name: String,
+    position: u64,
+    outcome: oneshot::Receiver<MarkOutcome>,
+}
+
+/// What became of a [`Mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MarkOutcome {
+    /// Everything before it has been handed to the wire.
+    Played,
+    /// [`Speaker::clear`](super::Speaker::clear) removed something before it.
+    Cleared,
+    /// The call ended first.
+    Ended,
+}
+
+impl Mark {
+    pub(super) fn new(name: String, position: u64, outcome: oneshot::Receiver<MarkOutcome>) -> Self {
+        Self { name, position, outcome }
+    }
+
+    /// The name it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it stands: samples at the application rate since the stream began, on the scale of
+    /// [`Speaker::played`](super::Speaker::played).
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+impl Future for Mark {
+    type Output = MarkOutcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MarkOutcome> {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(MarkOutcome::Ended))
+    }
+}

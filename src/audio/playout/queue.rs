@@ -1,0 +1,260 @@
+//! The bookkeeping of a playout stream: samples, marks and counters, with no lock, clock or waiting in it.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use tokio::sync::oneshot;
+
+use super::MarkOutcome;
+
+/// Counters of a playout stream, all in samples at the application rate unless they count events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlayoutStats {
+    /// Samples handed to the wire.
+    pub played: u64,
+    /// Samples queued and not yet handed to the wire.
+    pub queued: u64,
+    /// Samples that [`Speaker::clear`](super::Speaker::clear) removed, or that the end of the call left unplayed.
+    pub discarded: u64,
+    /// How often the callee heard a gap within an utterance: the queue ran dry, nothing had said that the
+    /// utterance was over (`mark`, `end_utterance`, `drain` or `clear`, before or during the gap), and then it
+    /// went on. Silence before the first utterance, between utterances and after the last is no underrun.
+    pub underruns: u64,
+    /// How much silence those gaps were, together.
+    pub underrun_samples: u64,
+}
+
+/// How the stream stands towards the utterance in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Utterance {
+    /// None has begun, or the last one is over.
+    Idle,
+    /// Samples of one have been queued. `ended`: it is all there.
+    Speaking { ended: bool },
+    /// It ran out of samples before it was all there; so much silence has been played instead.
+    Dry { silence: u64 },
+}
+
+/// What [`Queue::take`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Taken {
+    /// How many samples were there.
+    pub(super) count: usize,
+    /// They do not continue what was taken before: the queue was cleared in between.
+    pub(super) cut: bool,
+    /// They continue an utterance after a gap.
+    pub(super) resumed: bool,
+}
+
+/// A task to wake, once the lock is released.
+#[must_use]
+#[derive(Debug, Default)]
+pub(super) struct Wake(Option<Waker>);
+
+impl Wake {
+    pub(super) fn wake(self) {
+        if let Some(waker) = self.0 {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    position: u64,
+    outcome: oneshot::Sender<MarkOutcome>,
+}
+
+/// Marks that have an outcome, to be told of it once the lock is released.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Resolved(VecDeque<Pending>, MarkOutcome);
+
+impl Resolved {
+    pub(super) fn tell(self) {
+        for mark in self.0 {
+            // Nobody listens where the mark was dropped.
+            let _ = mark.outcome.send(self.1);
+        }
+    }
+}
+
+/// Everything about a stream that both its ends touch.
+#[derive(Debug)]
+pub(super) struct Queue {
+    samples: VecDeque<i16>,
+    capacity: usize,
+    /// Samples the source has taken, ever.
+    taken: u64,
+    /// Of those, what has been handed to the wire; the rest is in the source's resampler.
+    played: u64,
+    marks: VecDeque<Pending>,
+    utterance: Utterance,
+    cut: bool,
+    resumed: bool,
+    /// How often the queue has been cleared: a send that began before the last time is void.
+    clears: u64,
+    closed: bool,
+    /// The send that waits for room. Sends take turns, so there is one at most.
+    waiting: Option<Waker>,
+    discarded: u64,
+    underruns: u64,
+    underrun_samples: u64,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            samples: VecDeque::new(),
+            capacity,
+            taken: 0,
+            played: 0,
+            marks: VecDeque::new(),
+            utterance: Utterance::Idle,
+            cut: false,
+            resumed: false,
+            clears: 0,
+            closed: false,
+            waiting: None,
+            discarded: 0,
+            underruns: 0,
+            underrun_samples: 0,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn clears(&self) -> u64 {
+        self.clears
+    }
+
+    pub(super) fn played(&self) -> u64 {
+        self.played
+    }
+
+    /// Where the next sample to be queued will stand.
+    fn end(&self) -> u64 {
+        self.taken + self.samples.len() as u64
+    }
+
+    pub(super) fn stats(&self) -> PlayoutStats {
+        PlayoutStats {
+            played: self.played,
+            queued: self.end() - self.played,
+            discarded: self.discarded,
+            underruns: self.underruns,
+            underrun_samples: self.underrun_samples,
+        }
+    }
+
+    /// Queues as much of `samples` as there is room for; returns how much that was.
+    pub(super) fn push(&mut self, samples: &[i16]) -> usize {
+        let count = samples.len().min(self.capacity - self.samples.len());
+        if count == 0 || self.closed {
+            return 0;
+        }
+        if let Utterance::Dry { silence } = self.utterance {
+            self.underruns += 1;
+            self.underrun_samples += silence;
+            self.resumed = true;
+        }
+        self.utterance = Utterance::Speaking { ended: false };
+        self.samples.extend(&samples[..count]);
+        count
+    }
+
+    /// Wakes this task when there is room again.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.clone_from(waker),
+            None => self.waiting = Some(waker.clone()),
+        }
+    }
+
+    /// Moves samples to the front of `out`, as many as there are. What they mean for `played` the source says
+    /// next, with [`advance`](Self::advance).
+    pub(super) fn take(&mut self, out: &mut [i16]) -> Taken {
+        let count = out.len().min(self.samples.len());
+        let (front, back) = self.samples.as_slices();
+        let split = count.min(front.len());
+        out[..split].copy_from_slice(&front[..split]);
+        out[split..count].copy_from_slice(&back[..count - split]);
+        self.samples.drain(..count);
+        self.taken += count as u64;
+        let taken = Taken { count, cut: self.cut, resumed: self.resumed };
+        (self.cut, self.resumed) = (false, false);
+
+        let missing = (out.len() - count) as u64;
+        if missing > 0 {
+            self.utterance = match self.utterance {
+                Utterance::Idle | Utterance::Speaking { ended: true } => Utterance::Idle,
+                Utterance::Speaking { ended: false } => Utterance::Dry { silence: missing },
+                Utterance::Dry { silence } => Utterance::Dry { silence: silence + missing },
+            };
+        }
+        taken
+    }
+
+    /// All that was taken has been played but for the last `in_flight` samples. Returns the waiting send, if the
+    /// queue is half empty (a task that were woken for each frame would cost more than the frame), and whether
+    /// marks are due.
+    pub(super) fn advance(&mut self, in_flight: u64) -> (Wake, bool) {
+        self.played = self.played.max(self.taken.saturating_sub(in_flight));
+        let room = self.samples.len() <= self.capacity / 2;
+        let wake = Wake(if room { self.waiting.take() } else { None });
+        (wake, self.marks.front().is_some_and(|mark| mark.position <= self.played))
+    }
+
+    /// Removes the marks that have been played. This allocates, so the source asks only if some are due.
+    pub(super) fn reached(&mut self) -> Resolved {
+        let due = self.marks.iter().take_while(|mark| mark.position <= self.played).count();
+        Resolved(self.marks.drain(..due).collect(), MarkOutcome::Played)
+    }
+
+    /// Sets a mark behind everything queued. Returns where it stands.
+    pub(super) fn mark(&mut self, outcome: oneshot::Sender<MarkOutcome>) -> (u64, Resolved) {
+        self.end_utterance();
+        let position = self.end();
+        let mark = Pending { position, outcome };
+        if self.closed {
+            return (position, Resolved([mark].into(), MarkOutcome::Ended));
+        }
+        self.marks.push_back(mark);
+        (position, self.reached())
+    }
+
+    /// What is queued is a whole utterance: running dry behind it is no underrun.
+    pub(super) fn end_utterance(&mut self) {
+        self.utterance = match self.utterance {
+            Utterance::Speaking { .. } => Utterance::Speaking { ended: true },
+            Utterance::Idle | Utterance::Dry { .. } => Utterance::Idle,
+        };
+    }
+
+    /// Removes everything that is queued. Returns how much that was.
+    pub(super) fn clear(&mut self) -> (usize, Resolved, Wake) {
+        let count = self.samples.len();
+        self.samples.clear();
+        self.discarded += count as u64;
+        self.utterance = Utterance::Idle;
+        self.cut = true;
+        self.resumed = false;
+        self.clears += 1;
+        (count, Resolved(std::mem::take(&mut self.marks), MarkOutcome::Cleared), Wake(self.waiting.take()))
+    }
+
+    /// The call is over: nothing will be taken any more.
+    pub(super) fn close(&mut self) -> (Resolved, Wake) {
+        self.closed = true;
+        self.discarded += self.end() - self.played;
+        // What was taken and not played is lost with the resampler; end() is where the stream ended.
+        self.taken = self.played;
+        self.samples = VecDeque::new();
+        (Resolved(std::mem::take(&mut self.marks), MarkOutcome::Ended), Wake(self.waiting.take()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
