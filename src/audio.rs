@@ -11,6 +11,7 @@
 //! that is only ever held for a copy of a few kilobytes, wake tasks after releasing it, and wake only tasks that
 //! wait.
 
+pub mod dtmf;
 mod fade;
 mod frame;
 mod listen;
