@@ -18,6 +18,7 @@ mod listen;
 #[cfg(test)]
 mod measure;
 mod playout;
+pub mod quality;
 mod rate;
 mod resample;
 pub mod wav;
