@@ -1,6 +1,10 @@
 //! Outbound telephone calls for agent runtimes.
 
 pub mod audio;
+pub mod call;
 pub mod config;
+#[allow(unsafe_code)]
+mod pj;
 pub mod provider;
 pub mod secrets;
+pub mod sip;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{EndFacts, LocalCause};
-pub(crate) use header::{parse_reason, parse_retry_after};
+pub(crate) use header::parse_reason;
 pub use q850::Q850;
 pub use quality::MediaStats;
 pub(crate) use quality::mos;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{AgentId, CallerId, DialError, E164, Header};
+use crate::audio::SampleRate;
 
 /// The most header fields of one request; each makes the first packet longer.
 const MAX_HEADERS: usize = 16;
@@ -49,6 +50,8 @@ pub struct DialRequest {
     pub headers: Vec<Header>,
     /// What the host wants to find again in the records of this call. Never sent to the network.
     pub labels: BTreeMap<String, String>,
+    /// The sampling rate of the call's two audio streams, whatever codec the trunk negotiates; 16 kHz when not said.
+    pub audio_rate: Option<SampleRate>,
 }
 
 impl DialRequest {
@@ -65,6 +68,7 @@ impl DialRequest {
             idempotency_key: None,
             headers: Vec::new(),
             labels: BTreeMap::new(),
+            audio_rate: None,
         }
     }
 
@@ -114,6 +118,13 @@ impl DialRequest {
     #[must_use]
     pub fn header(mut self, header: Header) -> Self {
         self.headers.push(header);
+        self
+    }
+
+    /// Sets the rate of the audio streams.
+    #[must_use]
+    pub fn audio_rate(mut self, rate: SampleRate) -> Self {
+        self.audio_rate = Some(rate);
         self
     }
 

@@ -16,8 +16,6 @@ pub(crate) enum LocalCause {
     RingTimeout,
     /// The call reached its talk limit.
     TalkLimit,
-    /// A rule of the operator ended it: no money left, number blocked meanwhile.
-    Policy,
     /// The provider was shut down.
     Shutdown,
     /// The peer would not encrypt, and encryption is required.
@@ -26,8 +24,6 @@ pub(crate) enum LocalCause {
     NoCommonCodec,
     /// The media could not be started here.
     MediaSetup,
-    /// No RTP came for too long.
-    MediaTimeout,
     /// The credentials were refused, or there are none for the realm.
     AuthFailed,
     /// The trunk's name did not resolve.
@@ -103,11 +99,9 @@ impl EndFacts {
             // Without a sign of the callee's telephone nobody can have failed to answer it.
             LocalCause::RingTimeout if self.provisional_18x => EndReason::NoAnswer,
             LocalCause::RingTimeout => EndReason::Timeout,
-            LocalCause::Policy => EndReason::Policy,
-            LocalCause::SrtpRefused
-            | LocalCause::NoCommonCodec
-            | LocalCause::MediaSetup
-            | LocalCause::MediaTimeout => EndReason::MediaFailed,
+            LocalCause::SrtpRefused | LocalCause::NoCommonCodec | LocalCause::MediaSetup => {
+                EndReason::MediaFailed
+            }
             LocalCause::AuthFailed => EndReason::AuthFailed,
             // A callee who was in the conversation was not unreachable.
             LocalCause::DnsFailed | LocalCause::TransportFailed if answered => EndReason::Failed,

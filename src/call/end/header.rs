@@ -1,7 +1,5 @@
 //! The two header fields that explain an end. Both come from the network, so anything may stand in them.
 
-use std::time::Duration;
-
 use super::Q850;
 
 /// More of a header field than this is not read.
@@ -39,22 +37,6 @@ fn one_reason(reason: &str) -> Option<Q850> {
     }
     let cause = cause.filter(|cause| (1..=127).contains(cause))?;
     Some(Q850 { cause, text, location })
-}
-
-/// Reads the value of a Retry-After header field (RFC 3261 section 20.33): seconds, then a comment or parameters.
-///
-/// `None` if it does not begin with a number. A number beyond the grammar's 32 bits counts as the largest one.
-pub(crate) fn parse_retry_after(value: &[u8]) -> Option<Duration> {
-    let value = value.trim_ascii_start();
-    let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, rest) = value.split_at(digits);
-    if number.is_empty() || !matches!(rest.first(), None | Some(b' ' | b'\t' | b'(' | b';' | b'\r' | b'\n')) {
-        return None;
-    }
-    let seconds = number
-        .iter()
-        .fold(0_u32, |seconds, digit| seconds.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
-    Some(Duration::from_secs(seconds.into()))
 }
 
 /// Splits at `mark` where it stands outside quotes. A quote that is never closed reaches to the end.
@@ -135,30 +117,9 @@ mod tests {
         assert_eq!(parse_reason(long.as_bytes()).unwrap().text.unwrap().chars().count(), MAX_TEXT);
     }
 
-    #[test]
-    fn retry_after_as_servers_write_it() {
-        let cases: &[(&str, Option<u64>)] = &[
-            ("120", Some(120)),
-            (" 5 ", Some(5)),
-            ("18000;duration=3600", Some(18_000)),
-            ("120 (I'm in a meeting)", Some(120)),
-            ("0", Some(0)),
-            ("99999999999999999999", Some(u32::MAX.into())),
-            ("", None),
-            ("-1", None),
-            ("1.5", None),
-            ("12a", None),
-            ("Fri, 31 Dec 1999 23:59:59 GMT", None),
-        ];
-        for (value, expected) in cases {
-            assert_eq!(parse_retry_after(value.as_bytes()), expected.map(Duration::from_secs), "{value}");
-        }
-    }
-
     proptest! {
         #[test]
         fn nothing_from_the_network_makes_them_panic(value in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_retry_after(&value);
             let mut reason = b"Q.850;cause=17;text=".to_vec();
             reason.extend(&value);
             for value in [&value, &reason] {

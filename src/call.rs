@@ -1,0 +1,269 @@
+//! One outbound call: the handle that every provider returns.
+//!
+//! A [`Call`] is the same type whichever provider carries it. It is a cheap clone; dropping the last clone hangs up.
+//! Behind it stands a log of [`CallEvent`]s that the provider writes and any number of readers follow.
+
+mod control;
+mod end;
+mod event;
+mod log;
+mod machine;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use control::{CallControl, Command, TransferTarget};
+pub use end::{CallEnd, EndReason, EndedBy, MediaStats, Q850, SipStatus};
+pub(crate) use end::{EndFacts, LocalCause, mos, parse_reason};
+pub use event::{Answered, CallEvent, TransferOutcome};
+pub(crate) use log::CallLog;
+pub use log::Events;
+pub(crate) use machine::{CallMachine, Ending, Signal};
+use tokio::sync::oneshot;
+
+use crate::audio::dtmf::Digit;
+use crate::audio::{Listener, Speaker};
+
+/// Identifies a call in logs, audit records and on the wire: the Call-ID header for SIP (32 lower-case hexadecimal
+/// digits, RFC 3261 §8.1.1.4), the call sid for Twilio.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(Arc<str>);
+
+impl CallId {
+    pub(crate) fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The identifier as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallId({})", self.0)
+    }
+}
+
+/// The two directions of a call's sound, see [`Call::audio`].
+#[derive(Debug)]
+pub struct Audio {
+    /// Speech to the callee.
+    pub speaker: Speaker,
+    /// What the callee says.
+    pub listener: Listener,
+}
+
+/// Why an operation on a call was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The call has ended.
+    #[error("the call has ended")]
+    Ended,
+    /// The operation needs an answered call.
+    #[error("the call has not been answered yet")]
+    NotAnswered,
+    /// The streams were already taken by an earlier [`Call::audio`].
+    #[error("the audio streams of this call were taken before")]
+    AudioTaken,
+    /// This provider, or this trunk, cannot do it.
+    #[error("{what} is not supported by {provider}")]
+    Unsupported {
+        /// The operation.
+        what: &'static str,
+        /// The provider's name.
+        provider: &'static str,
+    },
+    /// The input does not fit the operation.
+    #[error("{0}")]
+    Invalid(String),
+    /// The far end refused.
+    #[error("the far end refused: {0}")]
+    Refused(SipStatus),
+    /// The signalling stack refused; its own words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A call. See the [module](self) for its life.
+#[derive(Clone)]
+pub struct Call(Arc<Handle>);
+
+struct Handle {
+    log: Arc<CallLog>,
+    control: Box<dyn CallControl>,
+    audio: Mutex<Option<Audio>>,
+}
+
+impl Call {
+    pub(crate) fn new(log: Arc<CallLog>, control: Box<dyn CallControl>, audio: Audio) -> Self {
+        Self(Arc::new(Handle { log, control, audio: Mutex::new(Some(audio)) }))
+    }
+
+    /// The Call-ID header (SIP) or the call sid (Twilio).
+    #[must_use]
+    pub fn id(&self) -> &CallId {
+        self.0.log.id()
+    }
+
+    /// The name of the provider that carries the call, `"sip"` or `"twilio"`.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        self.0.control.provider()
+    }
+
+    /// The call's events from the first one on, however late this is called. Each reader gets all of them.
+    ///
+    /// A reader that is more than 1,024 events behind loses the oldest; `Ended` is never lost.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.0.log))
+    }
+
+    /// Waits for the callee to answer.
+    ///
+    /// # Errors
+    ///
+    /// The [`CallEnd`] when the call ends unanswered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: nothing is lost and the call goes on.
+    pub async fn answered(&self) -> Result<Answered, CallEnd> {
+        self.0.log.answered().await
+    }
+
+    /// Waits for the end of the call, also when it is already over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: nothing is lost and the call goes on.
+    pub async fn ended(&self) -> CallEnd {
+        self.0.log.ended().await
+    }
+
+    /// The end of the call if it is over.
+    #[must_use]
+    pub fn end(&self) -> Option<CallEnd> {
+        self.0.log.end()
+    }
+
+    /// Takes the call's two audio streams; they may be used as soon as the call exists. Sound that is spoken before
+    /// the answer waits in the queue, sound that is heard before the answer is marked as early media.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::AudioTaken`] on the second call.
+    pub fn audio(&self) -> Result<Audio, CallError> {
+        self.0.audio.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(CallError::AudioTaken)
+    }
+
+    /// Sends DTMF digits (`0-9*#A-D`) to the callee, by RFC 4733 or as the trunk is configured, one after the other.
+    /// Returns when they are queued for sending.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Invalid`] for a character that is no digit, [`CallError::NotAnswered`] before the answer,
+    /// [`CallError::Failed`] when the callee did not agree to telephone events.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the digits may be sent even if the future is dropped.
+    pub async fn send_dtmf(&self, digits: &str) -> Result<(), CallError> {
+        let digits = digits
+            .chars()
+            .map(|c| Digit::try_from(c).map_err(|_| CallError::Invalid(format!("{c:?} is not a DTMF digit"))))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.ask(|reply| Command::Dtmf { digits, reply }).await
+    }
+
+    /// Puts the callee on hold (RFC 3264 §8.4: `sendonly`).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotAnswered`] before the answer; [`CallError::Failed`] when another offer is in progress.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the request may be sent even if the future is dropped.
+    pub async fn hold(&self) -> Result<(), CallError> {
+        self.ask(|reply| Command::Hold { reply }).await
+    }
+
+    /// Takes the callee back from hold.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Call::hold`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the request may be sent even if the future is dropped.
+    pub async fn resume(&self) -> Result<(), CallError> {
+        self.ask(|reply| Command::Resume { reply }).await
+    }
+
+    /// Hands the callee over to `target`, an E.164 number or a SIP URI, by REFER (RFC 3515, blind transfer). Returns
+    /// when the request has been sent; the outcome arrives as [`CallEvent::TransferProgress`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotAnswered`] before the answer, [`CallError::Unsupported`] where the provider has no transfer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the request may be sent even if the future is dropped.
+    pub async fn transfer(&self, target: &str) -> Result<(), CallError> {
+        let target = TransferTarget::parse(target)?;
+        self.ask(|reply| Command::Transfer { target, reply }).await
+    }
+
+    /// Ends the call: CANCEL before the answer, BYE after it. Returns when the call is over; calling it again, or
+    /// after the callee hung up, returns the same end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the call is being ended even if the future is dropped.
+    pub async fn hangup(&self) -> CallEnd {
+        self.0.control.send(Command::Hangup);
+        self.ended().await
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), CallError>>) -> Command,
+    ) -> Result<(), CallError> {
+        if self.end().is_some() {
+            return Err(CallError::Ended);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.0.control.send(command(reply));
+        answer.await.unwrap_or(Err(CallError::Ended))
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("id", self.id())
+            .field("provider", &self.provider())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.log.end().is_none() {
+            self.control.send(Command::Hangup);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What happens in a call, in the order of its happening.
+
+use std::net::SocketAddr;
+
+use super::{CallEnd, SipStatus};
+use crate::audio::dtmf::Digit;
+
+/// The facts of an answer: what was negotiated when the callee picked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answered {
+    /// The codec's encoding name and clock rate, for example `PCMU/8000`.
+    pub codec: String,
+    /// The SRTP crypto suite, for example `AES_CM_128_HMAC_SHA1_80` (RFC 4568); `None` when the media is plain RTP.
+    pub srtp: Option<String>,
+    /// Where our RTP goes; `None` when the provider does not tell.
+    pub remote: Option<SocketAddr>,
+}
+
+/// How far a transfer has come, from the NOTIFY requests of RFC 3515.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransferOutcome {
+    /// A provisional answer of the new destination.
+    Progress(SipStatus),
+    /// The new destination answered; the call ends next.
+    Completed(SipStatus),
+    /// The new destination, or the callee's end, refused; the call goes on.
+    Failed(SipStatus),
+}
+
+/// One event of a call.
+///
+/// They come in this order, each at most once unless it says *many*: `Initiated`, `Trying`, `Ringing`, `EarlyMedia`
+/// (many), `Answered`, `Dtmf` (many), `Held` and `Resumed` (many), `TransferProgress` (many), `MediaStalled` and
+/// `MediaResumed` (many), and exactly once and last, on every path, `Ended`.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "events are few, and the end is what hosts match on")]
+#[non_exhaustive]
+pub enum CallEvent {
+    /// The request is on its way: the first INVITE has been handed to the transport.
+    Initiated,
+    /// Somebody is working on it (100).
+    Trying,
+    /// The callee's telephone rings (180). Not sent when early media came first.
+    Ringing,
+    /// Sound arrives before the answer (183, or 180 with SDP); the status is the one that announced it.
+    EarlyMedia(SipStatus),
+    /// The callee picked up; billing begins.
+    Answered(Answered),
+    /// The callee pressed a key.
+    Dtmf(Digit),
+    /// The callee put us on hold, or we them.
+    Held,
+    /// Sound flows again.
+    Resumed,
+    /// News of a transfer.
+    TransferProgress(TransferOutcome),
+    /// No RTP has come for the trunk's media time-out although the callee should be sending.
+    MediaStalled,
+    /// RTP comes again.
+    MediaResumed,
+    /// The call is over.
+    Ended(CallEnd),
+}

@@ -1,0 +1,146 @@
+//! PJSUA accounts: a trunk's identity, registration and media settings.
+
+use std::net::IpAddr;
+
+use pjsip_sys as sys;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{PjError, check};
+use super::instance::Instance;
+use super::record::filled;
+use super::strings;
+use super::transport::TransportId;
+
+/// An account of PJSUA's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AccountId(pub(super) sys::pjsua_acc_id);
+
+/// Whether media is encrypted (RFC 3711, keys by RFC 4568).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SrtpPolicy {
+    /// Plain RTP.
+    Off,
+    /// Encrypted when the callee's end agrees.
+    Optional,
+    /// Encrypted, or no call.
+    Required,
+}
+
+/// What an account is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountSettings {
+    /// Our address of record: a name-addr or a URI.
+    pub(crate) identity: String,
+    /// Where to register; `None` for a trunk that knows us by our address.
+    pub(crate) registrar: Option<String>,
+    /// Digest user name and password.
+    pub(crate) credentials: Option<(String, SecretString)>,
+    /// The realm that may have our password; `None` for whichever asks.
+    pub(crate) realm: Option<String>,
+    /// Route set of every request, for a proxy.
+    pub(crate) proxy: Option<String>,
+    /// The transport to use.
+    pub(crate) transport: TransportId,
+    /// Registration time in seconds, as asked for.
+    pub(crate) expires: u32,
+    /// Seconds until a failed registration is tried again.
+    pub(crate) retry: u32,
+    /// Encryption of media.
+    pub(crate) srtp: SrtpPolicy,
+    /// Where RTP is bound.
+    pub(crate) media_address: Option<IpAddr>,
+    /// What SDP says instead of the bound address.
+    pub(crate) public_address: Option<String>,
+    /// First and last RTP port; the system chooses when there is none.
+    pub(crate) rtp_ports: Option<(u16, u16)>,
+    /// Seconds between keep-alive packets (RFC 5626 §3.5.1) on UDP; 0 for none.
+    pub(crate) keep_alive: u32,
+}
+
+/// Crypto suites on offer, best first (RFC 4568 §6.2, RFC 7714). A longer list lengthens the INVITE beyond 1,300 bytes.
+const SRTP_SUITES: [&str; 3] = ["AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"];
+
+/// Digest algorithms that we answer (RFC 7616, RFC 8760), strongest first.
+const ALGORITHMS: [sys::pjsip_auth_algorithm_type; 2] =
+    [sys::PJSIP_AUTH_ALGORITHM_SHA256, sys::PJSIP_AUTH_ALGORITHM_MD5];
+
+impl Instance {
+    /// Adds an account and, if it has a registrar, begins to register.
+    #[doc(alias = "pjsua_acc_add")]
+    pub(crate) fn add_account(&self, settings: &AccountSettings) -> Result<AccountId, PjError> {
+        // SAFETY: a record of numbers, texts and links, for which zeros are valid; the function fills it.
+        let mut config = unsafe { filled(|config| sys::pjsua_acc_config_default(config)) };
+        config.id = strings::lend(&settings.identity);
+        config.transport_id = settings.transport.0;
+        if let Some(registrar) = &settings.registrar {
+            config.reg_uri = strings::lend(registrar);
+            config.reg_timeout = settings.expires;
+            config.reg_retry_interval = settings.retry;
+            config.reg_first_retry_interval = settings.retry.min(5);
+            config.reg_retry_random_interval = settings.retry.div_ceil(5);
+        }
+        if let Some(proxy) = &settings.proxy {
+            config.proxy[0] = strings::lend(proxy);
+            config.proxy_cnt = 1;
+        }
+        if let Some((user, password)) = &settings.credentials {
+            for (entry, algorithm) in config.cred_info.iter_mut().zip(ALGORITHMS) {
+                entry.realm = strings::lend(settings.realm.as_deref().unwrap_or("*"));
+                entry.scheme = strings::lend("Digest");
+                entry.username = strings::lend(user);
+                entry.data_type = sys::PJSIP_CRED_DATA_PLAIN_PASSWD as i32;
+                entry.data = strings::lend(password.expose_secret());
+                entry.algorithm_type = algorithm;
+            }
+            config.cred_count = ALGORITHMS.len() as u32;
+        }
+        // A registrar must not choose our Contact or Via: nobody calls us, and a bad `received` would poison both.
+        config.allow_contact_rewrite = 0;
+        config.allow_via_rewrite = 0;
+        config.allow_sdp_nat_rewrite = 0;
+        config.use_rfc5626 = 0;
+        config.ka_interval = settings.keep_alive;
+        config.drop_calls_on_reg_fail = 0;
+        config.mwi_enabled = 0;
+        // A re-INVITE just to narrow the codec list confuses some servers; we can hear every codec that we offer.
+        config.lock_codec = 0;
+        config.use_srtp = match settings.srtp {
+            SrtpPolicy::Off => sys::PJMEDIA_SRTP_DISABLED,
+            SrtpPolicy::Optional => sys::PJMEDIA_SRTP_OPTIONAL,
+            SrtpPolicy::Required => sys::PJMEDIA_SRTP_MANDATORY,
+        };
+        // Whether keys may go over an unencrypted signalling path is decided, and refused, by the configuration.
+        config.srtp_secure_signaling = 0;
+        config.srtp_opt.keying_count = 1;
+        config.srtp_opt.keying[0] = sys::PJMEDIA_SRTP_KEYING_SDES;
+        config.srtp_opt.crypto_count = SRTP_SUITES.len() as u32;
+        for (crypto, suite) in config.srtp_opt.crypto.iter_mut().zip(SRTP_SUITES) {
+            // SAFETY: a record of texts and numbers, for which zeros are valid; without a key PJMEDIA makes one.
+            *crypto = unsafe { std::mem::zeroed() };
+            crypto.name = strings::lend(suite);
+        }
+        let media_address = settings.media_address.map(|address| address.to_string()).unwrap_or_default();
+        let (first, last) = settings.rtp_ports.unwrap_or_default();
+        config.rtp_cfg.port = u32::from(first);
+        config.rtp_cfg.port_range = u32::from(last.saturating_sub(first));
+        config.rtp_cfg.bound_addr = strings::lend(&media_address);
+        config.rtp_cfg.public_addr = strings::lend(settings.public_address.as_deref().unwrap_or_default());
+        if settings.media_address.is_some_and(|address| address.is_ipv6()) {
+            config.ipv6_media_use = sys::PJSUA_IPV6_ENABLED_USE_IPV6_ONLY;
+        }
+        let mut id = 0;
+        // SAFETY: PJSUA runs on this thread; it copies the record and its texts into the account's pool.
+        let status = unsafe { sys::pjsua_acc_add(&raw const *config, sys::PJ_FALSE as i32, &raw mut id) };
+        check("pjsua_acc_add", status)?;
+        Ok(AccountId(id))
+    }
+
+    /// Registers anew, or takes the registration back (RFC 3261 §10.2.2).
+    #[doc(alias = "pjsua_acc_set_registration")]
+    pub(crate) fn set_registration(&self, account: AccountId, registered: bool) -> Result<(), PjError> {
+        // SAFETY: PJSUA runs on this thread and checks the account.
+        check("pjsua_acc_set_registration", unsafe {
+            sys::pjsua_acc_set_registration(account.0, sys::pj_bool_t::from(registered))
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! Which codecs are offered, and in which order.
+
+use pjsip_sys as sys;
+
+use super::error::{PjError, check};
+use super::strings;
+
+/// Every codec that was compiled in, as PJSIP names them: `PCMU/8000/1`.
+#[doc(alias = "pjsua_enum_codecs")]
+pub(super) fn compiled_in() -> Result<Vec<String>, PjError> {
+    const MOST: usize = 64;
+    // SAFETY: records of strings and integers, for which zeros are valid.
+    let mut found: [sys::pjsua_codec_info; MOST] = unsafe { std::mem::zeroed() };
+    let mut count = MOST as u32;
+    // SAFETY: the array has as many places as said; PJSUA is initialised.
+    check("pjsua_enum_codecs", unsafe { sys::pjsua_enum_codecs(found.as_mut_ptr(), &raw mut count) })?;
+    // SAFETY: PJSUA filled the first `count` records with strings that live as long as it.
+    Ok(found.iter().take(count as usize).map(|codec| unsafe { strings::copy(&codec.codec_id) }).collect())
+}
+
+/// Offers exactly the codecs in `order`, best first; each is a prefix of PJSIP's name, without case: `pcmu`.
+#[doc(alias = "pjsua_codec_set_priority")]
+pub(super) fn set_order(compiled_in: &[String], order: &[&str]) -> Result<(), PjError> {
+    for name in compiled_in {
+        let rank = order.iter().position(|wanted| is(name, wanted));
+        // 0 takes a codec out of the offer; PJSIP sorts the rest from 255 down.
+        let priority = rank.map_or(0, |rank| 250 - rank.min(200) as u8);
+        let id = strings::lend(name);
+        // SAFETY: the string lives during the call, which copies nothing of it.
+        check("pjsua_codec_set_priority", unsafe { sys::pjsua_codec_set_priority(&raw const id, priority) })?;
+    }
+    Ok(())
+}
+
+/// Whether `name`, `PCMU/8000/1`, is the codec `wanted`, `pcmu`.
+fn is(name: &str, wanted: &str) -> bool {
+    let encoding = name.split('/').next().unwrap_or_default();
+    encoding.eq_ignore_ascii_case(wanted)
+        || name
+            .get(..wanted.len())
+            .is_some_and(|start| wanted.contains('/') && start.eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is;
+
+    #[test]
+    fn a_codec_is_named_by_its_encoding_or_with_its_clock_rate() {
+        assert!(is("PCMU/8000/1", "pcmu"));
+        assert!(is("L16/16000/1", "l16/16000"));
+        assert!(!is("L16/44100/2", "l16/16000"));
+        assert!(!is("PCMA/8000/1", "pcm"));
+        assert!(!is("PCMA/8000/1", "pcmu"));
+    }
+}

@@ -1,0 +1,227 @@
+//! A call's sound on PJSIP's side: its stream, pinned, and our two queues.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pjsip_sys as sys;
+
+use crate::audio::{ListenSink, PlayoutSource};
+
+/// The ends of a call's two queues that the media clock holds. They outlive a stream: a re-INVITE replaces it.
+pub(crate) struct CallMedia {
+    queues: Mutex<Queues>,
+    answered: AtomicBool,
+}
+
+/// What the clock moves a frame at a time.
+pub(super) struct Queues {
+    pub(super) playout: PlayoutSource,
+    pub(super) listen: ListenSink,
+}
+
+/// What an application that is too slow causes.
+pub(crate) struct QueueCounters {
+    /// Times that speech to the callee ran dry.
+    pub(crate) underruns: u64,
+    /// Frames from the callee that nobody took in time.
+    pub(crate) frames_dropped: u64,
+}
+
+impl CallMedia {
+    pub(crate) fn new(playout: PlayoutSource, listen: ListenSink) -> Self {
+        Self { queues: Mutex::new(Queues { playout, listen }), answered: AtomicBool::new(false) }
+    }
+
+    /// From here on, what is heard is no longer early media.
+    pub(crate) fn mark_answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// What the two queues counted.
+    pub(crate) fn counters(&self) -> QueueCounters {
+        let queues = self.queues();
+        QueueCounters {
+            underruns: queues.playout.stats().underruns,
+            frames_dropped: queues.listen.stats().dropped,
+        }
+    }
+
+    pub(super) fn is_early(&self) -> bool {
+        !self.answered.load(Ordering::Acquire)
+    }
+
+    /// Held by the clock for a frame; by nobody else but the clock's next shard when a stream is replaced.
+    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An audio stream of PJMEDIA's that cannot be freed as long as this lives. PJSUA may destroy it at any time: its
+/// memory then waits for our reference, and its port takes and gives nothing any more.
+#[derive(Debug)]
+pub(crate) struct PinnedStream {
+    stream: NonNull<sys::pjmedia_stream>,
+    port: NonNull<sys::pjmedia_port>,
+    lock: NonNull<sys::pj_grp_lock_t>,
+    clock_rate: u32,
+    samples_per_frame: usize,
+}
+
+// SAFETY: a stream may be used from any thread that PJLIB knows; its group lock and PJMEDIA's own locks see to that.
+unsafe impl Send for PinnedStream {}
+
+// SAFETY: shared by the clock, which alone moves frames, and the control thread, which asks for counters: PJMEDIA
+// copies them as they stand, for whoever asks.
+unsafe impl Sync for PinnedStream {}
+
+/// What a stream counted. Times in milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StreamStats {
+    pub(crate) packets_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) packets_received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) lost: u64,
+    pub(crate) discarded: u64,
+    pub(crate) lost_at_peer: Option<u64>,
+    pub(crate) jitter_mean_ms: f32,
+    pub(crate) jitter_max_ms: f32,
+    pub(crate) round_trip_ms: Option<f32>,
+}
+
+impl StreamStats {
+    /// The counters of two streams of one call, one after the other.
+    pub(crate) fn and(&self, later: &Self) -> Self {
+        let weight = |ours: f32, theirs: f32| {
+            let (before, after) = (self.packets_received as f32, later.packets_received as f32);
+            if before + after > 0.0 { (ours * before + theirs * after) / (before + after) } else { theirs }
+        };
+        Self {
+            packets_sent: self.packets_sent + later.packets_sent,
+            bytes_sent: self.bytes_sent + later.bytes_sent,
+            packets_received: self.packets_received + later.packets_received,
+            bytes_received: self.bytes_received + later.bytes_received,
+            lost: self.lost + later.lost,
+            discarded: self.discarded + later.discarded,
+            lost_at_peer: match (self.lost_at_peer, later.lost_at_peer) {
+                (None, None) => None,
+                (before, after) => Some(before.unwrap_or_default() + after.unwrap_or_default()),
+            },
+            jitter_mean_ms: weight(self.jitter_mean_ms, later.jitter_mean_ms),
+            jitter_max_ms: self.jitter_max_ms.max(later.jitter_max_ms),
+            round_trip_ms: later.round_trip_ms.or(self.round_trip_ms),
+        }
+    }
+}
+
+impl PinnedStream {
+    /// Pins a stream.
+    ///
+    /// # Safety
+    ///
+    /// `stream` is null or a stream that PJSUA does not destroy during this call.
+    #[doc(alias = "pj_grp_lock_add_ref")]
+    pub(super) unsafe fn pin(stream: *mut sys::pjmedia_stream) -> Option<Self> {
+        let stream = NonNull::new(stream)?;
+        let mut port = std::ptr::null_mut();
+        // SAFETY: the caller's promise: the stream is alive, and so are its port and group lock.
+        unsafe {
+            if sys::pjmedia_stream_get_port(stream.as_ptr(), &raw mut port) != 0 {
+                return None;
+            }
+            let port = NonNull::new(port)?;
+            let info = &raw const (*port.as_ptr()).info;
+            let clock_rate = sys::pjsys_port_info_srate(info);
+            let samples_per_frame = sys::pjsys_port_info_spf(info) as usize;
+            let mono = sys::pjsys_port_info_ccnt(info) == 1;
+            let lock = NonNull::new((*port.as_ptr()).grp_lock)?;
+            if !mono || clock_rate == 0 || samples_per_frame == 0 || samples_per_frame > MOST_SAMPLES {
+                return None;
+            }
+            if sys::pjsys_grp_lock_add_ref(lock.as_ptr()) != 0 {
+                return None;
+            }
+            Some(Self { stream, port, lock, clock_rate, samples_per_frame })
+        }
+    }
+
+    /// Sampling rate in Hz.
+    pub(crate) fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
+    /// Samples of a frame, which is what one packet carries.
+    pub(crate) fn samples_per_frame(&self) -> usize {
+        self.samples_per_frame
+    }
+
+    /// Takes the next frame out of the jitter buffer. Returns false, and leaves `frame` silent, when there is none.
+    #[doc(alias = "pjmedia_port_get_frame")]
+    pub(super) fn receive(&self, frame: &mut [i16]) -> bool {
+        frame.fill(0);
+        let mut record = self.record(frame);
+        // SAFETY: the port is pinned; the buffer has room for one frame, which `record` checked and states; this
+        // thread is registered with PJLIB.
+        let status = unsafe { sys::pjmedia_port_get_frame(self.port.as_ptr(), &raw mut record) };
+        status == 0 && record.type_ == sys::PJMEDIA_FRAME_TYPE_AUDIO
+    }
+
+    /// Encodes a frame and sends it.
+    #[doc(alias = "pjmedia_port_put_frame")]
+    pub(super) fn send(&self, frame: &mut [i16]) {
+        let mut record = self.record(frame);
+        // SAFETY: as for `receive`. An error, a closed socket for example, is the call's end on its way to us.
+        unsafe { sys::pjmedia_port_put_frame(self.port.as_ptr(), &raw mut record) };
+    }
+
+    fn record(&self, frame: &mut [i16]) -> sys::pjmedia_frame {
+        assert_eq!(frame.len(), self.samples_per_frame, "a frame has the length that its stream demands");
+        sys::pjmedia_frame {
+            type_: sys::PJMEDIA_FRAME_TYPE_AUDIO,
+            buf: frame.as_mut_ptr().cast(),
+            size: size_of_val(frame) as sys::pj_size_t,
+            // SAFETY: a union of integers, for which zeros are valid.
+            timestamp: unsafe { std::mem::zeroed() },
+            bit_info: 0,
+        }
+    }
+
+    /// The stream's counters so far.
+    #[doc(alias = "pjmedia_stream_get_stat")]
+    pub(crate) fn stats(&self) -> StreamStats {
+        // SAFETY: records for which zeros are valid; the stream is pinned, and the functions copy its counters.
+        let (rtcp, jitter_buffer) = unsafe {
+            let mut rtcp: sys::pjmedia_rtcp_stat = std::mem::zeroed();
+            let mut jitter_buffer: sys::pjmedia_jb_state = std::mem::zeroed();
+            sys::pjmedia_stream_get_stat(self.stream.as_ptr(), &raw mut rtcp);
+            sys::pjmedia_stream_get_stat_jbuf(self.stream.as_ptr(), &raw mut jitter_buffer);
+            (rtcp, jitter_buffer)
+        };
+        let ms = |microseconds: i32| microseconds.max(0) as f32 / 1000.0;
+        StreamStats {
+            packets_sent: rtcp.tx.pkt.into(),
+            bytes_sent: rtcp.tx.bytes.into(),
+            packets_received: rtcp.rx.pkt.into(),
+            bytes_received: rtcp.rx.bytes.into(),
+            lost: rtcp.rx.loss.into(),
+            discarded: u64::from(rtcp.rx.discard) + u64::from(jitter_buffer.discard),
+            lost_at_peer: (rtcp.tx.update_cnt > 0).then_some(rtcp.tx.loss.into()),
+            jitter_mean_ms: ms(rtcp.rx.jitter.mean),
+            jitter_max_ms: ms(rtcp.rx.jitter.max),
+            round_trip_ms: (rtcp.rtt.n > 0).then(|| ms(rtcp.rtt.mean)),
+        }
+    }
+}
+
+impl Drop for PinnedStream {
+    #[doc(alias = "pj_grp_lock_dec_ref")]
+    fn drop(&mut self) {
+        // SAFETY: our own reference, taken in `pin`, given back once, on a thread that PJLIB knows: the control
+        // thread or a clock thread. If it is the last one the stream is freed here.
+        unsafe { sys::pjsys_grp_lock_dec_ref(self.lock.as_ptr()) };
+    }
+}
+
+/// Longest frame that is carried: 60 ms at 48 kHz.
+pub(super) const MOST_SAMPLES: usize = 48 * 60;

@@ -1,0 +1,104 @@
+//! SIP transports: UDP, TCP, TLS (RFC 3261 §18).
+
+use pjsip_sys as sys;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{PjError, check};
+use super::instance::Instance;
+use super::record::filled;
+use super::strings;
+
+/// Which protocol carries SIP.
+#[derive(Debug, Clone)]
+pub(crate) enum TransportKind {
+    Udp,
+    Tcp,
+    Tls(TlsSettings),
+}
+
+/// How to trust, and to be trusted. TLS 1.2 and 1.3 only.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsSettings {
+    /// PEM file of the certificate authorities; the system's own are used when there is none.
+    pub(crate) ca_file: Option<String>,
+    /// Our own certificate, for a server that demands one.
+    pub(crate) client: Option<ClientCertificate>,
+    /// Check chain, host name and expiry. Off only for an operator who says so.
+    pub(crate) verify: bool,
+}
+
+/// Our certificate and its private key, in PEM.
+#[derive(Debug, Clone)]
+pub(crate) enum ClientCertificate {
+    /// Paths of the certificate chain and of the key.
+    Files(String, String),
+    /// The certificate and the key themselves, with the authorities beside them: PJSIP takes either all from files or
+    /// all from memory.
+    Memory { certificate: SecretString, key: SecretString, authorities: SecretString },
+}
+
+/// A transport of PJSUA's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TransportId(pub(super) sys::pjsua_transport_id);
+
+impl Instance {
+    /// Opens a transport on `address`, or on all addresses, at `port`, or at one that the system chooses.
+    #[doc(alias = "pjsua_transport_create")]
+    pub(crate) fn add_transport(
+        &self,
+        kind: &TransportKind,
+        address: Option<std::net::IpAddr>,
+        port: u16,
+        public_address: Option<&str>,
+    ) -> Result<TransportId, PjError> {
+        // SAFETY: a record of numbers and texts, for which zeros are valid; the function fills it.
+        let mut config = unsafe { filled(|config| sys::pjsua_transport_config_default(config)) };
+        let address_text = address.map(|address| address.to_string()).unwrap_or_default();
+        config.port = u32::from(port);
+        config.bound_addr = strings::lend(&address_text);
+        config.public_addr = strings::lend(public_address.unwrap_or_default());
+        let mut protocol = match kind {
+            TransportKind::Udp => sys::PJSIP_TRANSPORT_UDP,
+            TransportKind::Tcp => sys::PJSIP_TRANSPORT_TCP,
+            TransportKind::Tls(_) => sys::PJSIP_TRANSPORT_TLS,
+        };
+        if address.is_some_and(|address| address.is_ipv6()) {
+            protocol |= sys::PJSIP_TRANSPORT_IPV6;
+        }
+        if let TransportKind::Tls(tls) = kind {
+            let setting = &mut config.tls_setting;
+            setting.proto = sys::PJ_SSL_SOCK_PROTO_TLS1_2 | sys::PJ_SSL_SOCK_PROTO_TLS1_3;
+            setting.verify_server = sys::pj_bool_t::from(tls.verify);
+            // A connection that somebody else opens to us must show a certificate of the same authority.
+            setting.verify_client = sys::pj_bool_t::from(tls.verify);
+            setting.require_client_cert = sys::pj_bool_t::from(tls.verify);
+            setting.timeout.sec = 10;
+            match &tls.ca_file {
+                Some(file) => setting.ca_list_file = strings::lend(file),
+                None => setting.ca_list_path = strings::lend(SYSTEM_CA_FOLDER),
+            }
+            match &tls.client {
+                None => {}
+                Some(ClientCertificate::Files(certificate, key)) => {
+                    setting.cert_file = strings::lend(certificate);
+                    setting.privkey_file = strings::lend(key);
+                }
+                Some(ClientCertificate::Memory { certificate, key, authorities }) => {
+                    setting.ca_list_file = strings::lend("");
+                    setting.ca_list_path = strings::lend("");
+                    setting.ca_buf = strings::lend(authorities.expose_secret());
+                    setting.cert_buf = strings::lend(certificate.expose_secret());
+                    setting.privkey_buf = strings::lend(key.expose_secret());
+                }
+            }
+        }
+        let mut id = 0;
+        // SAFETY: PJSUA runs on this thread; it copies what it keeps of the record and the texts.
+        let status = unsafe { sys::pjsua_transport_create(protocol, &raw const *config, &raw mut id) };
+        check("pjsua_transport_create", status)?;
+        Ok(TransportId(id))
+    }
+}
+
+/// Where Debian, Ubuntu and most others keep the certificate authorities, hashed for OpenSSL.
+pub(crate) const SYSTEM_CA_FOLDER: &str = "/etc/ssl/certs";

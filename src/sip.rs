@@ -1,0 +1,15 @@
+//! The SIP provider: calls over the trunks and PBXs that a business has.
+//!
+//! [`Endpoint`] is the handle. Behind it one control thread owns PJSIP, and everything that happens to a call happens
+//! there, in order; handles send it orders and never wait for the network in a lock.
+
+mod active;
+mod control;
+mod endpoint;
+mod error;
+mod registration;
+mod trunk;
+
+pub use endpoint::{Endpoint, EndpointStats, Shutdown};
+pub use error::StartError;
+pub use registration::Registration;

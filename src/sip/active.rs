@@ -1,0 +1,249 @@
+//! A call as the control thread keeps it, from the order to dial until its `Ended`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::call::{
+    CallLog, CallMachine, EndFacts, Ending, LocalCause, MediaStats, Signal, SipStatus, mos, parse_reason,
+};
+use crate::pj::{CallKey, CallMedia, CallSlot, NegotiatedMedia, OnClock, PinnedStream, StreamStats};
+use crate::provider::DialError;
+
+/// How long a call that we end may wait for the far end's last word: as long as it takes a request to be sent again
+/// four times (RFC 3261 §17.1.2.2, T2).
+const LAST_WORD: Duration = Duration::from_secs(4);
+
+/// See the [module](self).
+pub(super) struct ActiveCall {
+    pub(super) key: CallKey,
+    pub(super) trunk: usize,
+    pub(super) slot: Option<CallSlot>,
+    pub(super) media: Arc<CallMedia>,
+    log: Arc<CallLog>,
+    machine: CallMachine,
+    /// Who waits for the INVITE to leave.
+    dialer: Option<oneshot::Sender<Result<(), DialError>>>,
+    stream: Option<(Arc<PinnedStream>, OnClock)>,
+    /// Counters of the streams that a re-INVITE replaced.
+    replaced: StreamStats,
+    negotiated: Option<NegotiatedMedia>,
+    facts: EndFacts,
+    detail: Option<String>,
+    ring_timeout: Duration,
+    talk_limit: Duration,
+    /// We ended it, and wait till then at most for the far end's last word.
+    last_word_by: Option<Instant>,
+    watch: Watch,
+}
+
+/// Whether RTP still comes.
+#[derive(Default)]
+struct Watch {
+    packets: u64,
+    since: Option<Instant>,
+    on_hold: bool,
+}
+
+impl ActiveCall {
+    pub(super) fn new(order: super::control::DialOrder) -> (Self, super::control::Invite) {
+        let super::control::DialOrder { key, trunk, media, log, dialer, ring_timeout, talk_limit, invite } =
+            order;
+        let call = Self {
+            key,
+            trunk,
+            slot: None,
+            media,
+            log,
+            machine: CallMachine::default(),
+            dialer: Some(dialer),
+            stream: None,
+            replaced: StreamStats::default(),
+            negotiated: None,
+            facts: EndFacts::default(),
+            detail: None,
+            ring_timeout,
+            talk_limit,
+            last_word_by: None,
+            watch: Watch::default(),
+        };
+        (call, invite)
+    }
+
+    /// The Call-ID.
+    pub(super) fn id(&self) -> &str {
+        self.log.id().as_str()
+    }
+
+    /// Takes a signal to the log.
+    pub(super) fn signal(&mut self, now: Instant, signal: Signal) {
+        let events = self.machine.apply(now, signal);
+        if !events.is_empty() {
+            self.log.append(events);
+        }
+    }
+
+    /// The INVITE left. Returns false when nobody waits for the call any more.
+    pub(super) fn sent(&mut self, now: Instant) -> bool {
+        self.signal(now, Signal::Sent);
+        self.dialer.take().is_none_or(|dialer| dialer.send(Ok(())).is_ok())
+    }
+
+    /// The call never existed on the wire: tells who waits.
+    pub(super) fn refuse(&mut self, error: DialError) {
+        if let Some(dialer) = self.dialer.take() {
+            // A dialer who stopped waiting needs no answer.
+            let _ = dialer.send(Err(error));
+        }
+    }
+
+    /// Whether the INVITE has not left yet.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.machine.sent_at().is_none()
+    }
+
+    /// Whether the callee picked up.
+    pub(super) fn is_answered(&self) -> bool {
+        self.machine.answered_at().is_some()
+    }
+
+    /// A response to an INVITE.
+    pub(super) fn response(&mut self, now: Instant, status: SipStatus, has_sdp: bool) {
+        if status.code < 200 {
+            self.signal(now, Signal::Provisional { media: has_sdp && status.code > 100, status });
+        } else if !self.is_answered() {
+            // A challenge that we answer is followed by another final response, which takes its place.
+            self.facts.final_status = Some(status);
+        }
+    }
+
+    /// The Reason and Retry-After headers of a final response or a BYE.
+    pub(super) fn explained(&mut self, reason: Option<&str>, retry_after: Option<u32>) {
+        self.facts.q850 =
+            reason.and_then(|reason| parse_reason(reason.as_bytes())).or(self.facts.q850.take());
+        self.facts.retry_after =
+            retry_after.map(|seconds| Duration::from_secs(seconds.into())).or(self.facts.retry_after);
+    }
+
+    /// The callee hung up.
+    pub(super) fn bye_received(&mut self) {
+        if self.facts.local.is_none() {
+            self.facts.bye_from_remote = true;
+        }
+    }
+
+    /// Why the call will end, if nothing else did so before.
+    pub(super) fn blame(&mut self, cause: LocalCause, detail: Option<String>) {
+        if self.facts.local.is_none() {
+            self.facts.local = Some(cause);
+            self.detail = detail.or(self.detail.take());
+        }
+    }
+
+    /// What led to the end so far.
+    pub(super) fn facts(&self) -> &EndFacts {
+        &self.facts
+    }
+
+    /// The call has a stream, or a new one after a re-INVITE.
+    pub(super) fn streams(&mut self, stream: Arc<PinnedStream>, on_clock: OnClock) {
+        self.put_away_stream();
+        self.stream = Some((stream, on_clock));
+        self.watch = Watch { on_hold: self.watch.on_hold, ..Watch::default() };
+    }
+
+    fn put_away_stream(&mut self) {
+        if let Some((stream, _on_clock)) = self.stream.take() {
+            self.replaced = self.replaced.and(&stream.stats());
+        }
+    }
+
+    /// What the answer settled.
+    pub(super) fn negotiated(&mut self, media: NegotiatedMedia) {
+        self.negotiated = Some(media);
+    }
+
+    /// Sound is, or is no longer, held back.
+    pub(super) fn hold(&mut self, now: Instant, on: bool) {
+        self.watch.on_hold = on;
+        self.signal(now, Signal::Hold(on));
+    }
+
+    /// We ended it: from here on it waits for the far end's last word.
+    pub(super) fn ending(&mut self, now: Instant) {
+        self.last_word_by.get_or_insert(now + LAST_WORD);
+    }
+
+    /// Whether we ended it.
+    pub(super) fn is_ending(&self) -> bool {
+        self.last_word_by.is_some()
+    }
+
+    /// Whether the far end had its time for a last word.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.last_word_by.is_some_and(|by| now >= by)
+    }
+
+    /// The limit that the call has reached, if any.
+    pub(super) fn limit_reached(&self, now: Instant) -> Option<LocalCause> {
+        if self.is_ending() {
+            return None;
+        }
+        match (self.machine.sent_at(), self.machine.answered_at()) {
+            (_, Some(answered)) => (now >= answered + self.talk_limit).then_some(LocalCause::TalkLimit),
+            (Some(sent), None) => (now >= sent + self.ring_timeout).then_some(LocalCause::RingTimeout),
+            (None, None) => None,
+        }
+    }
+
+    /// Looks whether RTP still comes, against the trunk's time-out.
+    pub(super) fn watch_media(&mut self, now: Instant, timeout: Duration) {
+        let Some((stream, _)) = self.stream.as_ref().filter(|_| self.is_answered()) else { return };
+        let packets = stream.stats().packets_received;
+        let since = *self.watch.since.get_or_insert(now);
+        if packets != self.watch.packets || self.watch.on_hold {
+            self.watch = Watch { packets, since: Some(now), ..self.watch };
+            self.signal(now, Signal::Stalled(false));
+        } else if now >= since + timeout {
+            self.signal(now, Signal::Stalled(true));
+        }
+    }
+
+    /// Ends the call: its one `Ended`.
+    pub(super) fn conclude(mut self, now: Instant) {
+        self.put_away_stream();
+        let media = self.negotiated.take().map(|negotiated| self.media_stats(negotiated));
+        let ending = Ending { facts: self.facts.clone(), detail: self.detail.take(), media };
+        self.signal(now, Signal::Ended(Box::new(ending)));
+    }
+
+    fn media_stats(&self, negotiated: NegotiatedMedia) -> MediaStats {
+        let counted = self.replaced;
+        let expected = counted.packets_received + counted.lost;
+        let percent =
+            |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f32 / whole as f32 };
+        let loss = percent(counted.lost + counted.discarded, expected).min(100.0);
+        let queues = self.media.counters();
+        // One way: half the round trip, the jitter buffer, a packet at each end.
+        let delay = counted.round_trip_ms.unwrap_or_default() / 2.0 + 2.0 * counted.jitter_mean_ms + 60.0;
+        MediaStats {
+            mos: (counted.packets_received > 0).then(|| mos(&negotiated.codec, loss, delay)),
+            codec: negotiated.codec,
+            srtp: negotiated.srtp,
+            packets_sent: counted.packets_sent,
+            bytes_sent: counted.bytes_sent,
+            packets_received: counted.packets_received,
+            bytes_received: counted.bytes_received,
+            packets_lost: counted.lost,
+            packets_discarded: counted.discarded,
+            loss_received_percent: percent(counted.lost, expected),
+            loss_sent_percent: counted.lost_at_peer.map(|lost| percent(lost, counted.packets_sent)),
+            jitter_mean_ms: counted.jitter_mean_ms,
+            jitter_max_ms: counted.jitter_max_ms,
+            round_trip_ms: counted.round_trip_ms,
+            underruns: queues.underruns,
+            frames_dropped: queues.frames_dropped,
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! The control thread: it alone uses PJSIP, and all that happens to a call happens here, one thing after the other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use tokio::sync::oneshot;
+
+use super::active::ActiveCall;
+use super::endpoint::{Counters, Shutdown};
+use super::trunk::Trunk;
+use crate::audio::dtmf::Digit;
+use crate::call::{
+    Answered, CallError, CallLog, Command, LocalCause, Signal, SipStatus, TransferOutcome, TransferTarget,
+};
+use crate::config::DtmfMethod;
+use crate::pj::{
+    CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, OutboundCall, PinnedStream, PjEvent,
+    TransportFailure, Waker,
+};
+use crate::provider::{CapacityLimit, DialError};
+
+/// The longest that a poll waits: limits and time-outs are looked at this often.
+const TICK: Duration = Duration::from_millis(50);
+/// How often it is looked whether RTP still comes.
+const MEDIA_CHECK: Duration = Duration::from_secs(1);
+/// How long the lost connections are remembered: a call that fails by one is told so within this time.
+const FAILURE_MEMORY: Duration = Duration::from_secs(5);
+/// How long registrars may take to acknowledge that we leave.
+const UNREGISTER: Duration = Duration::from_millis(1500);
+
+/// What handles ask of the control thread.
+pub(super) enum Order {
+    Dial(Box<DialOrder>),
+    Call(CallKey, Command),
+    Shutdown(Shutdown, oneshot::Sender<()>),
+}
+
+/// A call to be made.
+pub(super) struct DialOrder {
+    pub(super) key: CallKey,
+    /// Index of the trunk.
+    pub(super) trunk: usize,
+    pub(super) media: Arc<CallMedia>,
+    pub(super) log: Arc<CallLog>,
+    pub(super) dialer: oneshot::Sender<Result<(), DialError>>,
+    pub(super) ring_timeout: Duration,
+    pub(super) talk_limit: Duration,
+    pub(super) invite: Invite,
+}
+
+/// What the INVITE says.
+pub(super) struct Invite {
+    pub(super) target: String,
+    pub(super) from: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// See the [module](self).
+pub(super) struct Control {
+    /// Before `instance`: its threads use streams that PJSIP owns.
+    clock: Clock,
+    instance: Instance,
+    waker: Waker,
+    orders: Receiver<Order>,
+    events: Receiver<PjEvent>,
+    trunks: Vec<Trunk>,
+    max_calls: usize,
+    calls: HashMap<CallKey, ActiveCall>,
+    by_call_id: HashMap<String, CallKey>,
+    failures: Vec<(Instant, TransportFailure)>,
+    counters: Arc<Counters>,
+    media_checked: Instant,
+    leaving: Option<Leaving>,
+}
+
+/// A shutdown under way.
+struct Leaving {
+    /// Calls still up then are hung up.
+    hang_up_at: Instant,
+    hung_up: bool,
+    /// Registrations were taken back; their answers are awaited till then.
+    unregistering_till: Option<Instant>,
+    done: Vec<oneshot::Sender<()>>,
+}
+
+/// What the control thread is made of.
+pub(super) struct Parts {
+    pub(super) clock: Clock,
+    pub(super) instance: Instance,
+    pub(super) waker: Waker,
+    pub(super) orders: Receiver<Order>,
+    pub(super) events: Receiver<PjEvent>,
+    pub(super) trunks: Vec<Trunk>,
+    pub(super) max_calls: usize,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Control {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { clock, instance, waker, orders, events, trunks, max_calls, counters } = parts;
+        Self {
+            clock,
+            instance,
+            waker,
+            orders,
+            events,
+            trunks,
+            max_calls,
+            calls: HashMap::new(),
+            by_call_id: HashMap::new(),
+            failures: Vec::new(),
+            counters,
+            media_checked: Instant::now(),
+            leaving: None,
+        }
+    }
+
+    /// Runs until a shutdown is complete.
+    pub(super) fn run(mut self) {
+        loop {
+            // Cleared before the queues are looked at: what comes after the look wakes the poll below.
+            self.waker.acknowledge();
+            self.take_events();
+            self.take_orders();
+            self.look_at_the_time();
+            if self.has_left() {
+                break;
+            }
+            self.instance.poll(TICK);
+        }
+        let done = self.leaving.take().map(|leaving| leaving.done).unwrap_or_default();
+        // Joins the media threads and destroys PJSUA before anybody is told that it is over.
+        drop(self);
+        for done in done {
+            let _ = done.send(());
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.event(event);
+        }
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.order(order),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    // Nobody is left who could ask for anything: neither endpoint nor call.
+                    self.leave(Shutdown::HangUp, None);
+                    return;
+                }
+            }
+            // What an order caused is known before the next one: a slot that became free must not be used by two.
+            self.take_events();
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Dial(order) => self.dial(*order),
+            Order::Call(key, command) => self.command(key, command),
+            Order::Shutdown(how, done) => self.leave(how, Some(done)),
+        }
+    }
+
+    fn dial(&mut self, order: DialOrder) {
+        let (mut call, invite) = ActiveCall::new(order);
+        if let Err(error) = self.admit(&call) {
+            return call.refuse(error);
+        }
+        let trunk = &self.trunks[call.trunk];
+        let codecs: Vec<&str> = trunk.codecs().collect();
+        if let Err(error) = self.instance.set_codec_order(&codecs) {
+            return call.refuse(DialError::Internal { detail: error.to_string() });
+        }
+        let call_id = call.id().to_owned();
+        let outbound = OutboundCall {
+            key: call.key,
+            account: trunk.account(),
+            target: &invite.target,
+            from: invite.from.as_deref(),
+            call_id: &call_id,
+            headers: &invite.headers,
+            allow_redirects: trunk.allows_redirects(),
+        };
+        match self.instance.make_call(&outbound) {
+            Ok(slot) => {
+                call.slot = Some(slot);
+                self.by_call_id.insert(call_id, call.key);
+                self.calls.insert(call.key, call);
+                self.count_calls();
+            }
+            Err(error) => {
+                let trunk = trunk.name().to_owned();
+                // The reason may have come beside the error: the connection that failed.
+                let events: Vec<PjEvent> = self.events.try_iter().collect();
+                for event in events {
+                    self.event(event);
+                }
+                let detail = self.failure_of(call.trunk).unwrap_or_else(|| error.to_string());
+                call.refuse(DialError::Unreachable { trunk, detail, source: Some(Box::new(error)) });
+            }
+        }
+    }
+
+    fn admit(&self, call: &ActiveCall) -> Result<(), DialError> {
+        if self.leaving.is_some() {
+            return Err(DialError::ShutDown);
+        }
+        let trunk = &self.trunks[call.trunk];
+        if self.calls.len() >= self.max_calls {
+            let max = u32::try_from(self.max_calls).unwrap_or(u32::MAX);
+            return Err(DialError::AtCapacity { limit: CapacityLimit::Calls, max });
+        }
+        let on_trunk = self.calls.values().filter(|other| other.trunk == call.trunk).count();
+        if let Some(max) = trunk.max_calls().filter(|max| on_trunk >= *max as usize) {
+            return Err(DialError::AtCapacity {
+                limit: CapacityLimit::TrunkCalls(trunk.name().to_owned()),
+                max,
+            });
+        }
+        trunk.refusal().map_or(Ok(()), Err)
+    }
+
+    fn event(&mut self, event: PjEvent) {
+        let now = Instant::now();
+        match event {
+            PjEvent::RequestSent { call_id, method: Method::Invite } => {
+                let abandoned = self.call_by_id(&call_id).is_some_and(|call| !call.sent(now));
+                if abandoned {
+                    self.end_by_id(&call_id, LocalCause::Hangup);
+                }
+            }
+            PjEvent::RequestSent { .. } => {}
+            PjEvent::Response {
+                call_id,
+                method,
+                code,
+                phrase,
+                reason,
+                retry_after,
+                has_sdp,
+                secure_media,
+            } => {
+                let status = SipStatus::new(code, phrase);
+                self.response(now, &call_id, method, status, has_sdp, secure_media, (reason, retry_after));
+            }
+            PjEvent::ByeReceived { call_id, reason } => {
+                if let Some(call) = self.call_by_id(&call_id) {
+                    call.explained(reason.as_deref(), None);
+                    call.bye_received();
+                }
+            }
+            PjEvent::Confirmed { key, media } => self.confirmed(now, key, media),
+            PjEvent::Disconnected { key, code, phrase } => self.disconnected(now, key, code, &phrase),
+            PjEvent::Stream { key, stream } => self.stream(key, stream),
+            PjEvent::MediaState { key, on_hold } => {
+                if let Some(call) = self.calls.get_mut(&key) {
+                    call.hold(now, on_hold);
+                }
+            }
+            PjEvent::Digit { key, digit } => {
+                if let (Some(call), Ok(digit)) = (self.calls.get_mut(&key), Digit::try_from(digit)) {
+                    call.signal(now, Signal::Digit(digit));
+                }
+            }
+            PjEvent::TransferStatus { key, code, phrase, last } => {
+                if let Some(call) = self.calls.get_mut(&key) {
+                    let status = SipStatus::new(code, phrase);
+                    let outcome = match code {
+                        ..=199 if !last => TransferOutcome::Progress(status),
+                        200..=299 => TransferOutcome::Completed(status),
+                        _ => TransferOutcome::Failed(status),
+                    };
+                    call.signal(now, Signal::Transfer(outcome));
+                }
+            }
+            PjEvent::Registration { account, code, phrase, expires, error } => {
+                if let Some(trunk) = self.trunks.iter().find(|trunk| trunk.account() == account) {
+                    let lost = self.failure_to(trunk);
+                    trunk.registered(code, phrase, expires, lost.or(error));
+                }
+            }
+            PjEvent::TransportFailed(failure) => {
+                tracing::warn!(
+                    target: "outdial::sip", host = failure.remote.0, port = failure.remote.1, cause = failure.cause,
+                    "a connection failed"
+                );
+                self.failures.retain(|(at, _)| now.duration_since(*at) < FAILURE_MEMORY);
+                self.failures.push((now, failure));
+            }
+            PjEvent::Panicked { callback, message } => {
+                tracing::error!(target: "outdial::sip", callback, message, "a callback panicked; please report it");
+                self.counters.panicked();
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one event, taken apart")]
+    fn response(
+        &mut self,
+        now: Instant,
+        call_id: &str,
+        method: Method,
+        status: SipStatus,
+        has_sdp: bool,
+        secure_media: bool,
+        (reason, retry_after): (Option<String>, Option<u32>),
+    ) {
+        let Some(key) = self.by_call_id.get(call_id).copied() else { return };
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let srtp_required = self.trunks[call.trunk].requires_srtp();
+        let last = status.code >= 200;
+        match method {
+            Method::Invite => {
+                if last && !call.is_answered() {
+                    call.explained(reason.as_deref(), retry_after);
+                }
+                if srtp_required && has_sdp && !secure_media && (180..300).contains(&status.code) {
+                    let detail =
+                        "the callee's end answered without SRTP, which this trunk requires".to_owned();
+                    call.blame(LocalCause::SrtpRefused, Some(detail));
+                }
+                let answered = (200..300).contains(&status.code);
+                call.response(now, status, has_sdp);
+                // After our CANCEL a refusal is the far end's last word; a 200 that crossed it is followed by BYE.
+                if last && !answered && call.is_ending() && call.slot.is_none() {
+                    self.conclude(now, key);
+                }
+            }
+            Method::Bye if last && call.is_ending() => self.conclude(now, key),
+            _ => {}
+        }
+    }
+
+    fn confirmed(&mut self, now: Instant, key: CallKey, media: Option<NegotiatedMedia>) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let srtp_required = self.trunks[call.trunk].requires_srtp();
+        let Some(media) = media else {
+            return self.end(key, LocalCause::MediaSetup, Some("the answer left no usable media".to_owned()));
+        };
+        // PJSIP refuses this itself; a call in the clear against the operator's word would be the worst of faults.
+        if srtp_required && media.srtp.is_none() {
+            let detail = "the callee's end would not encrypt, which this trunk requires".to_owned();
+            return self.end(key, LocalCause::SrtpRefused, Some(detail));
+        }
+        call.media.mark_answered();
+        let answered =
+            Answered { codec: media.codec.clone(), srtp: media.srtp.clone(), remote: media.remote };
+        call.negotiated(media);
+        call.signal(now, Signal::Answered(answered));
+    }
+
+    fn stream(&mut self, key: CallKey, stream: PinnedStream) {
+        let Some(call) = self.calls.get_mut(&key).filter(|call| !call.is_ending()) else { return };
+        let stream = Arc::new(stream);
+        let on_clock = self.clock.add(Arc::clone(&stream), Arc::clone(&call.media));
+        call.streams(stream, on_clock);
+    }
+
+    /// PJSUA is done with a call; its slot may be another's from now on.
+    fn disconnected(&mut self, now: Instant, key: CallKey, code: u16, phrase: &str) {
+        self.instance.forget_call(key);
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.slot = None;
+        if call.is_unsent() {
+            let trunk = call.trunk;
+            let detail = self.failure_of(trunk).unwrap_or_else(|| format!("{code} {phrase}"));
+            let trunk = self.trunks[trunk].name().to_owned();
+            if let Some(mut call) = self.remove(key) {
+                call.refuse(DialError::Unreachable { trunk, detail, source: None });
+            }
+            return;
+        }
+        if call.is_ending() {
+            // PJSUA says so before CANCEL or BYE is on the wire. The last word is the far end's; without any sign of
+            // it there is nobody to wait for.
+            let refused = call.facts().final_status.as_ref().is_some_and(|status| status.code >= 300);
+            if refused {
+                self.conclude(now, key);
+            }
+            return;
+        }
+        self.explain_disconnect(key, code, phrase);
+        self.conclude(now, key);
+    }
+
+    /// Finds out why PJSUA gave a call up, where the wire does not say it.
+    fn explain_disconnect(&mut self, key: CallKey, code: u16, phrase: &str) {
+        let Some(call) = self.calls.get(&key) else { return };
+        let facts = call.facts();
+        if facts.bye_from_remote || facts.local.is_some() {
+            return;
+        }
+        let final_code = facts.final_status.as_ref().map(|status| status.code);
+        let answered = call.is_answered();
+        let lost = self.failure_of(call.trunk);
+        let (cause, detail) = match (final_code, code) {
+            (Some(401 | 407), _) if !answered => {
+                let detail = self.trunks[call.trunk].credentials_failed().to_owned();
+                (LocalCause::AuthFailed, detail)
+            }
+            // Refused by the far end: it has said all there is to say.
+            (Some(300..), _) if !answered => return,
+            (Some(200..=299), _) if !answered => {
+                let detail = format!("the callee's answer could not be used: {code} {phrase}");
+                (LocalCause::NoCommonCodec, detail)
+            }
+            (_, 408) => (LocalCause::NoResponse, "no response came in time".to_owned()),
+            (_, 502) => (LocalCause::DnsFailed, "the trunk's host name did not resolve".to_owned()),
+            (_, 503) => (
+                LocalCause::TransportFailed,
+                lost.unwrap_or_else(|| format!("the connection failed: {phrase}")),
+            ),
+            _ => (LocalCause::Internal, format!("{code} {phrase}")),
+        };
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.blame(cause, Some(detail));
+        }
+    }
+
+    fn command(&mut self, key: CallKey, command: Command) {
+        let Some(call) = self.calls.get(&key) else { return };
+        let (slot, answered) = (call.slot, call.is_answered());
+        let trunk = &self.trunks[call.trunk];
+        // A reply that is dropped says that the call has ended.
+        let (reply, result) = match command {
+            Command::Hangup => return self.end(key, LocalCause::Hangup, None),
+            Command::Dtmf { reply, .. } | Command::Hold { reply } | Command::Resume { reply }
+                if !answered =>
+            {
+                (reply, Err(CallError::NotAnswered))
+            }
+            Command::Transfer { reply, .. } if !answered => (reply, Err(CallError::NotAnswered)),
+            Command::Dtmf { digits, reply } => {
+                let digits: String = digits.iter().map(Digit::to_string).collect();
+                let Some(slot) = slot else { return };
+                (
+                    reply,
+                    match trunk.dtmf() {
+                        DtmfMethod::Rfc4733 => self.instance.send_telephone_events(slot, &digits),
+                        DtmfMethod::Info => self.instance.send_info_digits(slot, &digits),
+                    }
+                    .map_err(|error| CallError::Failed(error.text)),
+                )
+            }
+            Command::Hold { reply } => {
+                let Some(slot) = slot else { return };
+                (reply, self.instance.hold(slot).map_err(|error| CallError::Failed(error.text)))
+            }
+            Command::Resume { reply } => {
+                let Some(slot) = slot else { return };
+                (reply, self.instance.resume(slot).map_err(|error| CallError::Failed(error.text)))
+            }
+            Command::Transfer { target, reply } => {
+                let Some(slot) = slot else { return };
+                let target = match target {
+                    TransferTarget::Number(number) => trunk.request_uri(&number),
+                    TransferTarget::Uri(uri) => uri,
+                };
+                (reply, self.instance.transfer(slot, &target).map_err(|error| CallError::Failed(error.text)))
+            }
+        };
+        let _ = reply.send(result);
+    }
+
+    /// Ends a call for a reason of ours.
+    fn end(&mut self, key: CallKey, cause: LocalCause, detail: Option<String>) {
+        let now = Instant::now();
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.blame(cause, detail);
+        if call.is_ending() {
+            return;
+        }
+        call.ending(now);
+        match call.slot {
+            Some(slot) => {
+                if let Err(error) = self.instance.hang_up(slot) {
+                    tracing::debug!(target: "outdial::sip", %error, "hang-up refused: the call is over already");
+                }
+            }
+            None => self.conclude(now, key),
+        }
+    }
+
+    fn end_by_id(&mut self, call_id: &str, cause: LocalCause) {
+        if let Some(key) = self.by_call_id.get(call_id).copied() {
+            self.end(key, cause, None);
+        }
+    }
+
+    fn conclude(&mut self, now: Instant, key: CallKey) {
+        if let Some(call) = self.remove(key) {
+            call.conclude(now);
+        }
+    }
+
+    fn remove(&mut self, key: CallKey) -> Option<ActiveCall> {
+        let call = self.calls.remove(&key)?;
+        self.by_call_id.remove(call.id());
+        self.count_calls();
+        Some(call)
+    }
+
+    fn call_by_id(&mut self, call_id: &str) -> Option<&mut ActiveCall> {
+        let key = self.by_call_id.get(call_id)?;
+        self.calls.get_mut(key)
+    }
+
+    fn count_calls(&self) {
+        self.counters.calls(self.calls.len(), self.instance.active_calls(), self.clock.stats());
+    }
+
+    /// Why the trunk's connection failed lately.
+    fn failure_of(&self, trunk: usize) -> Option<String> {
+        self.failure_to(&self.trunks[trunk])
+    }
+
+    fn failure_to(&self, trunk: &Trunk) -> Option<String> {
+        let found =
+            self.failures.iter().rev().find(|(at, failure)| {
+                at.elapsed() < FAILURE_MEMORY && trunk.is_reached_by(&failure.remote.0)
+            })?;
+        Some(found.1.cause.clone())
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = Instant::now();
+        let check_media = now.duration_since(self.media_checked) >= MEDIA_CHECK;
+        if check_media {
+            self.media_checked = now;
+            self.count_calls();
+        }
+        let mut overdue = Vec::new();
+        let mut limited = Vec::new();
+        for call in self.calls.values_mut() {
+            if call.is_overdue(now) {
+                overdue.push(call.key);
+            } else if let Some(limit) = call.limit_reached(now) {
+                limited.push((call.key, limit));
+            } else if let Some(timeout) = self.trunks[call.trunk].media_timeout().filter(|_| check_media) {
+                call.watch_media(now, timeout);
+            }
+        }
+        for key in overdue {
+            self.conclude(now, key);
+        }
+        for (key, limit) in limited {
+            self.end(key, limit, None);
+        }
+        self.go_on_leaving(now);
+    }
+
+    fn leave(&mut self, how: Shutdown, done: Option<oneshot::Sender<()>>) {
+        let now = Instant::now();
+        let hang_up_at = match how {
+            Shutdown::HangUp => now,
+            Shutdown::Drain(longest) => now + longest,
+        };
+        let leaving = self.leaving.get_or_insert(Leaving {
+            hang_up_at,
+            hung_up: false,
+            unregistering_till: None,
+            done: Vec::new(),
+        });
+        leaving.hang_up_at = leaving.hang_up_at.min(hang_up_at);
+        leaving.done.extend(done);
+    }
+
+    fn go_on_leaving(&mut self, now: Instant) {
+        let Some(leaving) = &mut self.leaving else { return };
+        if now >= leaving.hang_up_at && !leaving.hung_up {
+            leaving.hung_up = true;
+            let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+            for key in keys {
+                self.end(key, LocalCause::Shutdown, None);
+            }
+        } else if self.calls.is_empty() && leaving.unregistering_till.is_none() {
+            leaving.unregistering_till = Some(now + UNREGISTER);
+            for trunk in self.trunks.iter().filter(|trunk| trunk.is_registered()) {
+                if let Err(error) = self.instance.set_registration(trunk.account(), false) {
+                    tracing::debug!(target: "outdial::sip", %error, trunk = trunk.name(), "not unregistered");
+                }
+            }
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        let Some(till) = self.leaving.as_ref().and_then(|leaving| leaving.unregistering_till) else {
+            return false;
+        };
+        !self.trunks.iter().any(Trunk::is_registered) || Instant::now() >= till
+    }
+}

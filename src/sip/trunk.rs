@@ -1,0 +1,313 @@
+//! A trunk at run time: from its configuration to PJSIP's transport and account, and its registration.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use super::StartError;
+use super::registration::Registration;
+use crate::call::SipStatus;
+use crate::config::{Codec, Config, DtmfMethod, Pem, Srtp, Transport, TrunkConfig};
+use crate::pj::{
+    AccountId, AccountSettings, ClientCertificate, Instance, PjError, SYSTEM_CA_FOLDER, SrtpPolicy,
+    TlsSettings, TransportId, TransportKind,
+};
+use crate::provider::{DialError, E164};
+use crate::secrets::SecretRef;
+
+/// A registration that failed is tried again after so long.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// A trunk whose secrets have been read, before PJSIP knows it.
+pub(super) struct TrunkSetup {
+    name: String,
+    config: TrunkConfig,
+    password: Option<SecretString>,
+    kind: TransportKind,
+    bind: IpAddr,
+    public_address: Option<IpAddr>,
+    rtp_ports: (u16, u16),
+}
+
+/// A transport that further trunks may share.
+pub(super) struct Opened {
+    transport: Transport,
+    bind: IpAddr,
+    id: TransportId,
+}
+
+impl TrunkSetup {
+    /// Reads the secrets of all trunks.
+    pub(super) fn all(config: &Config) -> Result<Vec<Self>, StartError> {
+        config.trunks.iter().map(|(name, trunk)| Self::new(config, name, trunk)).collect()
+    }
+
+    fn new(config: &Config, name: &str, trunk: &TrunkConfig) -> Result<Self, StartError> {
+        let password = trunk.password.as_ref().map(|reference| secret(name, reference)).transpose()?;
+        let kind = match trunk.transport {
+            Transport::Udp => TransportKind::Udp,
+            Transport::Tcp => TransportKind::Tcp,
+            Transport::Tls => TransportKind::Tls(tls_settings(name, trunk)?),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            password,
+            kind,
+            bind: config.endpoint.bind,
+            public_address: trunk.public_address.or(config.endpoint.public_address),
+            rtp_ports: config.endpoint.rtp_ports.ports().into_inner(),
+            config: trunk.clone(),
+        })
+    }
+
+    /// Opens, or shares, the trunk's transport and adds its account.
+    pub(super) fn open(self, instance: &Instance, opened: &mut Vec<Opened>) -> Result<Trunk, StartError> {
+        let failed =
+            |error: PjError| StartError::Trunk { trunk: self.name.clone(), detail: error.to_string() };
+        let transport = self.transport(instance, opened).map_err(failed)?;
+        let registration = self.config.registrar_uri();
+        let settings = AccountSettings {
+            identity: self.config.address_of_record().unwrap_or_else(|| self.config.from_value(None, None)),
+            credentials: self
+                .password
+                .clone()
+                .zip(self.config.auth_user())
+                .map(|(password, user)| (user.to_owned(), password)),
+            realm: self.config.realm.clone(),
+            proxy: self.config.proxy_uri().map(|uri| format!("<{uri}>")),
+            transport,
+            expires: seconds(self.config.register_expires),
+            retry: seconds(RETRY),
+            srtp: match self.config.srtp {
+                Srtp::Off => SrtpPolicy::Off,
+                Srtp::Optional => SrtpPolicy::Optional,
+                Srtp::Required => SrtpPolicy::Required,
+            },
+            media_address: Some(self.bind).filter(|address| !address.is_unspecified()),
+            public_address: self.public_address.map(|address| address.to_string()),
+            rtp_ports: Some(self.rtp_ports),
+            keep_alive: seconds(self.config.keep_alive),
+            registrar: registration,
+        };
+        let account = instance.add_account(&settings).map_err(failed)?;
+        let first =
+            if settings.registrar.is_some() { Registration::Pending } else { Registration::NotRequired };
+        let (registration, _) = watch::channel(first);
+        Ok(Trunk { name: self.name, config: self.config, account, registration })
+    }
+
+    /// Plain transports on one address are one; each TLS trunk has its own authorities and certificate.
+    fn transport(&self, instance: &Instance, opened: &mut Vec<Opened>) -> Result<TransportId, PjError> {
+        let kind = self.config.transport;
+        let own = matches!(self.kind, TransportKind::Tls(_)) || self.config.local_port.is_some();
+        let shared = opened.iter().find(|other| !own && other.transport == kind && other.bind == self.bind);
+        if let Some(shared) = shared {
+            return Ok(shared.id);
+        }
+        let bind = Some(self.bind).filter(|address| !address.is_unspecified());
+        let port = self.config.local_port.unwrap_or_default();
+        let public_address = self.public_address.map(|address| address.to_string());
+        let id = instance.add_transport(&self.kind, bind, port, public_address.as_deref())?;
+        if !own {
+            opened.push(Opened { transport: kind, bind: self.bind, id });
+        }
+        Ok(id)
+    }
+}
+
+fn tls_settings(name: &str, trunk: &TrunkConfig) -> Result<TlsSettings, StartError> {
+    let refuse = |detail: String| StartError::Trunk { trunk: name.to_owned(), detail };
+    let text = |path: &Path| {
+        // PJSIP says of a missing or unreadable file that something went wrong with TLS; this says what.
+        std::fs::read_to_string(path).map_err(|error| refuse(format!("{}: {error}", path.display())))
+    };
+    if trunk.tls_server_name.as_deref().is_some_and(|name| name != trunk.first_hop().host()) {
+        return Err(refuse(
+            "tls_server_name must be the host of `server`: the certificate is checked for it".into(),
+        ));
+    }
+    if let Some(path) = &trunk.ca_file {
+        text(path)?;
+    }
+    let ca_file = trunk.ca_file.as_ref().map(|path| path.display().to_string());
+    let client = match (&trunk.client_cert, &trunk.client_key) {
+        (Some(Pem::File(certificate)), Some(Pem::File(key))) => {
+            text(certificate)?;
+            text(key)?;
+            Some(ClientCertificate::Files(certificate.display().to_string(), key.display().to_string()))
+        }
+        (Some(certificate), Some(key)) => {
+            let pem = |pem: &Pem| match pem {
+                Pem::File(path) => text(path).map(SecretString::from),
+                Pem::Secret(reference) => secret(name, reference),
+            };
+            let bundle = Path::new(SYSTEM_CA_FOLDER).join("ca-certificates.crt");
+            Some(ClientCertificate::Memory {
+                certificate: pem(certificate)?,
+                key: pem(key)?,
+                authorities: text(trunk.ca_file.as_ref().unwrap_or(&bundle))?.into(),
+            })
+        }
+        _ => None,
+    };
+    Ok(TlsSettings { ca_file, client, verify: !trunk.danger_accept_any_certificate })
+}
+
+/// Reads a secret from the environment.
+fn secret(trunk: &str, reference: &SecretRef) -> Result<SecretString, StartError> {
+    let found = match reference {
+        SecretRef::Env(name) => std::env::var(name).map(SecretString::from).ok(),
+        _ => None,
+    };
+    found.ok_or_else(|| StartError::Trunk {
+        trunk: trunk.to_owned(),
+        detail: format!("there is no secret in {reference}"),
+    })
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// A trunk that PJSIP knows; it belongs to the control thread.
+pub(super) struct Trunk {
+    name: String,
+    config: TrunkConfig,
+    account: AccountId,
+    registration: watch::Sender<Registration>,
+}
+
+impl Trunk {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    pub(super) fn codecs(&self) -> impl Iterator<Item = &'static str> {
+        self.config.codecs.iter().map(|codec| match codec {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
+            // Of the several rates that PJSIP knows.
+            Codec::L16 => "L16/16000/1",
+        })
+    }
+
+    pub(super) fn requires_srtp(&self) -> bool {
+        self.config.srtp == Srtp::Required
+    }
+
+    pub(super) fn allows_redirects(&self) -> bool {
+        self.config.allow_redirects
+    }
+
+    pub(super) fn max_calls(&self) -> Option<u32> {
+        self.config.max_calls
+    }
+
+    pub(super) fn media_timeout(&self) -> Option<Duration> {
+        Some(self.config.media_timeout).filter(|timeout| !timeout.is_zero())
+    }
+
+    pub(super) fn dtmf(&self) -> DtmfMethod {
+        self.config.dtmf
+    }
+
+    /// What to say of a challenge that could not be met.
+    pub(super) fn credentials_failed(&self) -> &'static str {
+        if self.config.password.is_none() {
+            "the trunk asks for a password and none is configured"
+        } else if self.config.realm.is_some() {
+            "the trunk refused the user name or the password, or asked for another realm than the configured one"
+        } else {
+            "the trunk refused the user name or the password"
+        }
+    }
+
+    /// How this trunk writes a number.
+    pub(super) fn request_uri(&self, number: &E164) -> String {
+        self.config.request_uri(number)
+    }
+
+    /// Whether a connection to `host` is this trunk's.
+    pub(super) fn is_reached_by(&self, host: &str) -> bool {
+        let registrar = self.config.registrar().map(|server| server.host());
+        let hosts = [Some(self.config.first_hop().host()), Some(self.config.server.host()), registrar];
+        hosts.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(host))
+    }
+
+    /// What handles need to know.
+    pub(super) fn dialling(&self) -> Dialling {
+        Dialling { name: self.name.clone(), registration: self.registration.subscribe() }
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        matches!(*self.registration.borrow(), Registration::Registered { .. })
+    }
+
+    /// Why no call can be made now, if so: with credentials that the registrar refused, a call would be refused too,
+    /// and the account might be locked.
+    pub(super) fn refusal(&self) -> Option<DialError> {
+        let registration = self.registration.borrow();
+        if !registration.credentials_refused() {
+            return None;
+        }
+        let Registration::Failed { status, detail } = &*registration else { return None };
+        let code = status.as_ref().map(|status| status.code);
+        Some(DialError::TrunkUnavailable { trunk: self.name.clone(), code, detail: detail.clone() })
+    }
+
+    /// The registrar answered, or did not.
+    pub(super) fn registered(&self, code: u16, phrase: String, expires: u32, error: Option<String>) {
+        let state = match (code, error) {
+            (200..=299, None) if expires > 0 => {
+                Registration::Registered { expires: Duration::from_secs(expires.into()) }
+            }
+            (200..=299, None) => Registration::Unregistered,
+            // PJSIP reports what never was on the wire as 408, 502 and 503 of its own.
+            (code, error) => {
+                let said = SipStatus::new(code, phrase);
+                let detail = error.unwrap_or_else(|| format!("the registrar answered {said}"));
+                Registration::Failed { status: (code > 0).then_some(said), detail }
+            }
+        };
+        match &state {
+            Registration::Failed { detail, .. } => {
+                tracing::warn!(target: "outdial::sip", trunk = self.name, detail, "not registered");
+            }
+            state => tracing::info!(target: "outdial::sip", trunk = self.name, ?state, "registration"),
+        }
+        self.registration.send_replace(state);
+    }
+}
+
+/// What handles know of a trunk.
+pub(super) struct Dialling {
+    name: String,
+    registration: watch::Receiver<Registration>,
+}
+
+impl Dialling {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn registration(&self) -> watch::Receiver<Registration> {
+        self.registration.clone()
+    }
+
+    /// Waits for the first answer of the registrar, but not for ever.
+    pub(super) async fn registered_or_given_up(&self, longest: Duration) {
+        let mut registration = self.registration();
+        let known = registration.wait_for(|state| *state != Registration::Pending);
+        // Without an answer the call is tried all the same: the trunk may know us by other means.
+        let _ = tokio::time::timeout(longest, known).await;
+    }
+}
