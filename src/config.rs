@@ -36,6 +36,7 @@ mod endpoint;
 mod error;
 mod identity;
 mod route;
+mod secrets;
 mod section;
 mod trunk;
 mod values;
@@ -48,6 +49,7 @@ pub use agent::AgentConfig;
 pub use endpoint::{EndpointConfig, MAX_CALLS, Timers};
 pub use error::{ConfigError, Problem};
 pub use route::Route;
+pub use secrets::SecretsConfig;
 pub use trunk::TrunkConfig;
 pub use values::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, PortRange, Srtp, Transport};
 
@@ -60,6 +62,8 @@ use section::Text;
 pub struct Config {
     /// The machine's own side.
     pub endpoint: EndpointConfig,
+    /// Where the encrypted store is.
+    pub secrets: SecretsConfig,
     /// The trunks by their names: 1 to 64 letters, digits, `-` and `_`.
     pub trunks: BTreeMap<String, TrunkConfig>,
     /// The agents by their names. If any is listed, others are refused, unless there is a default.
@@ -102,6 +106,9 @@ impl Config {
         if let Some(section) = root.table("endpoint") {
             config.endpoint = EndpointConfig::read(section);
         }
+        if let Some(section) = root.table("secrets") {
+            config.secrets = SecretsConfig::read(section, base);
+        }
         // A trunk with a mistake in it still exists: references to it are not mistakes too.
         let mut broken = Vec::new();
         for (name, section) in root.tables("trunks") {
@@ -139,6 +146,7 @@ impl Config {
     fn problems(&self, known: &[String]) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.endpoint.check(&mut problems);
+        self.secrets.check(&mut problems);
         for (name, trunk) in &self.trunks {
             let path = format!("trunks.{name}");
             if !is_trunk_name(name) {

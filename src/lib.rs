@@ -8,3 +8,6 @@ mod pj;
 pub mod provider;
 pub mod secrets;
 pub mod sip;
+
+mod ecma;
+mod timestamp;

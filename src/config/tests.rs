@@ -240,6 +240,14 @@ fn the_endpoint_s_limits_fit_its_ports() {
 }
 
 #[test]
+fn the_store_is_ours_or_the_host_s() {
+    let config = Config::parse("[secrets]\nhome = \"/srv/outdial\"").unwrap();
+    assert_eq!(config.secrets.open().store().home(), Path::new("/srv/outdial"));
+    let both = "[secrets]\nhome = \"/a\"\nshare_with_host = true\nkey = 1";
+    refuses(both, &[(2, "secrets.home", "share_with_host"), (4, "secrets.key", "known are home")]);
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_text() {
     let text = "default_trunk = \"b\"\n[endpoint]\nmax_calls = 0\n[trunks.a]\ntransport = \"x\"\nfoo = 1\n[agents.z]\ntrunk = \"c\"\n";
     refuses(
