@@ -5,8 +5,8 @@
 
 mod facts;
 mod header;
+mod media;
 mod q850;
-mod quality;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{EndFacts, LocalCause};
 pub(crate) use header::parse_reason;
+pub use media::MediaStats;
+pub(crate) use media::mos;
 pub use q850::Q850;
-pub use quality::MediaStats;
-pub(crate) use quality::mos;
 
 /// Why a call ended, in thirteen words that every provider shares.
 ///

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::Problem;
 use super::section::Section;
 use super::values::Time;
+use crate::audio::SampleRate;
 use crate::provider::CallerId;
 
 /// What one agent may do and how its calls look. The table `[agents.NAME]`.
@@ -21,6 +22,8 @@ pub struct AgentConfig {
     pub ring_timeout: Option<Duration>,
     /// How long its calls may last. Default: the trunk's, which also stays the most.
     pub talk_limit: Option<Duration>,
+    /// The sample rate of the sound on the application's side, in Hz: 8000, 16000, 24000 or 48000. Default 16000.
+    pub audio_rate: Option<SampleRate>,
 }
 
 impl AgentConfig {
@@ -32,6 +35,7 @@ impl AgentConfig {
         section.set("max_calls", &mut agent.max_calls);
         agent.ring_timeout = section.take("ring_timeout").map(|Time(time)| time);
         agent.talk_limit = section.take("talk_limit").map(|Time(time)| time);
+        section.set("audio_rate", &mut agent.audio_rate);
         section.finish(&[]);
         agent
     }

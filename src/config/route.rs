@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{AgentConfig, Config, TrunkConfig};
+use crate::audio::SampleRate;
 use crate::provider::{AgentId, CallerId, DialError, DialRequest};
 
 /// What the configuration makes of a request: the trunk, and every setting with its final value.
@@ -21,6 +22,8 @@ pub struct Route<'c> {
     pub ring_timeout: Duration,
     /// How long the call may last.
     pub talk_limit: Duration,
+    /// The sample rate of the sound on the application's side.
+    pub audio_rate: SampleRate,
 }
 
 impl Config {
@@ -73,6 +76,7 @@ impl Config {
             caller_id: caller.or(trunk.caller_id.as_ref()).cloned(),
             caller_name: shown.or(trunk.caller_name.as_ref()).cloned(),
             ring_timeout: ring.unwrap_or(trunk.ring_timeout),
+            audio_rate: request.audio_rate.or(agent.and_then(|agent| agent.audio_rate)).unwrap_or_default(),
             talk_limit: talk.into_iter().flatten().min().unwrap_or(trunk.talk_limit),
         })
     }
@@ -96,6 +100,7 @@ mod tests {
         caller_id = "4711"
         ring_timeout = "20s"
         talk_limit = "1h"
+        audio_rate = 24000
         [agents.sales]
     "#;
 
@@ -134,6 +139,15 @@ mod tests {
         assert_eq!(sales.unwrap(), ("+12025550110".to_owned(), Duration::from_secs(60)));
         let own = request("sales").caller_id(E164::parse("+12025550111").unwrap());
         assert_eq!(config.route(&own).unwrap().caller_id.unwrap().to_string(), "+12025550111");
+    }
+
+    #[test]
+    fn the_audio_rate_is_the_request_s_then_the_agent_s_then_16_khz() {
+        let config = Config::parse(TWO).unwrap();
+        let rate = |request: &DialRequest| config.route(request).unwrap().audio_rate.hz();
+        assert_eq!(rate(&request("support")), 24_000);
+        assert_eq!(rate(&request("support").audio_rate(SampleRate::Hz8000)), 8_000);
+        assert_eq!(rate(&request("sales")), 16_000);
     }
 
     #[test]

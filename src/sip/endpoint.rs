@@ -13,7 +13,7 @@ use super::StartError;
 use super::control::{Control, DialOrder, Invite, Order, Parts};
 use super::registration::Registration;
 use super::trunk::{Dialling, Trunk, TrunkSetup};
-use crate::audio::{self, SampleRate};
+use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
 use crate::config::{Config, Route};
 use crate::pj::{CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, StartFailure, Waker};
@@ -215,9 +215,8 @@ impl DialProvider for Endpoint {
             from: Some(route.trunk.from_value(route.caller_id.as_ref(), route.caller_name.as_deref())),
             headers: headers(&route, &request),
         };
-        let rate = request.audio_rate.unwrap_or(SampleRate::Hz16000);
-        let (speaker, source) = audio::playout(rate, PLAYOUT);
-        let (listener, sink) = audio::listen(rate, LISTEN);
+        let (speaker, source) = audio::playout(route.audio_rate, PLAYOUT);
+        let (listener, sink) = audio::listen(route.audio_rate, LISTEN);
         let key = CallKey(self.0.next_key.fetch_add(1, Ordering::Relaxed));
         let log = CallLog::new(new_call_id());
         let (dialer, sent) = oneshot::channel();

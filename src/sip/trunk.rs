@@ -1,5 +1,6 @@
 //! A trunk at run time: from its configuration to PJSIP's transport and account, and its registration.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::pj::{
     TlsSettings, TransportId, TransportKind,
 };
 use crate::provider::{DialError, E164};
-use crate::secrets::SecretRef;
+use crate::secrets::{SecretRef, Secrets};
 
 /// A registration that failed is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
@@ -42,15 +43,17 @@ pub(super) struct Opened {
 impl TrunkSetup {
     /// Reads the secrets of all trunks.
     pub(super) fn all(config: &Config) -> Result<Vec<Self>, StartError> {
-        config.trunks.iter().map(|(name, trunk)| Self::new(config, name, trunk)).collect()
+        let secrets = config.secrets.open();
+        config.trunks.iter().map(|(name, trunk)| Self::new(config, &secrets, name, trunk)).collect()
     }
 
-    fn new(config: &Config, name: &str, trunk: &TrunkConfig) -> Result<Self, StartError> {
-        let password = trunk.password.as_ref().map(|reference| secret(name, reference)).transpose()?;
+    fn new(config: &Config, secrets: &Secrets, name: &str, trunk: &TrunkConfig) -> Result<Self, StartError> {
+        let password = trunk.password.as_ref();
+        let password = password.map(|reference| secret(secrets, name, reference)).transpose()?;
         let kind = match trunk.transport {
             Transport::Udp => TransportKind::Udp,
             Transport::Tcp => TransportKind::Tcp,
-            Transport::Tls => TransportKind::Tls(tls_settings(name, trunk)?),
+            Transport::Tls => TransportKind::Tls(tls_settings(secrets, name, trunk)?),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -118,7 +121,7 @@ impl TrunkSetup {
     }
 }
 
-fn tls_settings(name: &str, trunk: &TrunkConfig) -> Result<TlsSettings, StartError> {
+fn tls_settings(secrets: &Secrets, name: &str, trunk: &TrunkConfig) -> Result<TlsSettings, StartError> {
     let refuse = |detail: String| StartError::Trunk { trunk: name.to_owned(), detail };
     let text = |path: &Path| {
         // PJSIP says of a missing or unreadable file that something went wrong with TLS; this says what.
@@ -142,7 +145,7 @@ fn tls_settings(name: &str, trunk: &TrunkConfig) -> Result<TlsSettings, StartErr
         (Some(certificate), Some(key)) => {
             let pem = |pem: &Pem| match pem {
                 Pem::File(path) => text(path).map(SecretString::from),
-                Pem::Secret(reference) => secret(name, reference),
+                Pem::Secret(reference) => secret(secrets, name, reference),
             };
             let bundle = Path::new(SYSTEM_CA_FOLDER).join("ca-certificates.crt");
             Some(ClientCertificate::Memory {
@@ -156,15 +159,10 @@ fn tls_settings(name: &str, trunk: &TrunkConfig) -> Result<TlsSettings, StartErr
     Ok(TlsSettings { ca_file, client, verify: !trunk.danger_accept_any_certificate })
 }
 
-/// Reads a secret from the environment.
-fn secret(trunk: &str, reference: &SecretRef) -> Result<SecretString, StartError> {
-    let found = match reference {
-        SecretRef::Env(name) => std::env::var(name).map(SecretString::from).ok(),
-        _ => None,
-    };
-    found.ok_or_else(|| StartError::Trunk {
-        trunk: trunk.to_owned(),
-        detail: format!("there is no secret in {reference}"),
+fn secret(secrets: &Secrets, trunk: &str, reference: &SecretRef) -> Result<SecretString, StartError> {
+    secrets.resolve(reference).map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        StartError::Trunk { trunk: trunk.to_owned(), detail: format!("{error}{cause}") }
     })
 }
 
