@@ -59,10 +59,18 @@ impl Wake {
     }
 }
 
+/// A mark without an outcome.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     position: u64,
     outcome: oneshot::Sender<MarkOutcome>,
+}
+
+impl Pending {
+    pub(super) fn tell(self, outcome: MarkOutcome) {
+        // Nobody listens where the mark was dropped.
+        let _ = self.outcome.send(outcome);
+    }
 }
 
 /// Marks that have an outcome, to be told of it once the lock is released.
@@ -73,8 +81,7 @@ pub(super) struct Resolved(VecDeque<Pending>, MarkOutcome);
 impl Resolved {
     pub(super) fn tell(self) {
         for mark in self.0 {
-            // Nobody listens where the mark was dropped.
-            let _ = mark.outcome.send(self.1);
+            mark.tell(self.1);
         }
     }
 }
@@ -207,22 +214,26 @@ impl Queue {
         (wake, self.marks.front().is_some_and(|mark| mark.position <= self.played))
     }
 
-    /// Removes the marks that have been played. This allocates, so the source asks only if some are due.
-    pub(super) fn reached(&mut self) -> Resolved {
-        let due = self.marks.iter().take_while(|mark| mark.position <= self.played).count();
-        Resolved(self.marks.drain(..due).collect(), MarkOutcome::Played)
+    /// Removes the first mark, if it has been played. One at a time: a list of them would have to be allocated.
+    pub(super) fn pop_reached(&mut self) -> Option<Pending> {
+        if self.marks.front()?.position > self.played { None } else { self.marks.pop_front() }
     }
 
-    /// Sets a mark behind everything queued. Returns where it stands.
+    /// Sets a mark behind everything queued. Returns where it stands, and the mark itself if it has an outcome
+    /// already.
     pub(super) fn mark(&mut self, outcome: oneshot::Sender<MarkOutcome>) -> (u64, Resolved) {
         self.end_utterance();
         let position = self.end();
         let mark = Pending { position, outcome };
-        if self.closed {
-            return (position, Resolved([mark].into(), MarkOutcome::Ended));
-        }
-        self.marks.push_back(mark);
-        (position, self.reached())
+        let resolved = if self.closed {
+            Resolved([mark].into(), MarkOutcome::Ended)
+        } else if position <= self.played {
+            Resolved([mark].into(), MarkOutcome::Played)
+        } else {
+            self.marks.push_back(mark);
+            Resolved(VecDeque::new(), MarkOutcome::Played)
+        };
+        (position, resolved)
     }
 
     /// What is queued is a whole utterance: running dry behind it is no underrun.

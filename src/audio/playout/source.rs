@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Shared;
-use super::queue::{PlayoutStats, Taken};
+use super::queue::{Pending, PlayoutStats, Taken};
+use super::{MarkOutcome, Shared};
 use crate::audio::fade::{self, Release};
 use crate::audio::{Resampler, SampleRate, lock};
 
@@ -12,7 +12,7 @@ use crate::audio::{Resampler, SampleRate, lock};
 /// It belongs to the thread that makes packets. [`pull`](Self::pull) does not wait, and does not allocate once it
 /// has been called with the longest packet. Dropping it ends the stream: the [`Speaker`](super::Speaker) gets
 /// [`SendError::Closed`](super::SendError::Closed) from then on, and marks that are left resolve as
-/// [`MarkOutcome::Ended`](super::MarkOutcome::Ended).
+/// [`MarkOutcome::Ended`].
 #[derive(Debug)]
 pub struct PlayoutSource {
     shared: Arc<Shared>,
@@ -136,11 +136,17 @@ impl PlayoutSource {
         drop(queue);
         wake.wake();
         if marks_due {
-            let reached = lock(&self.shared.queue).reached();
-            reached.tell();
+            while let Some(mark) = self.pop_reached() {
+                mark.tell(MarkOutcome::Played);
+            }
         }
         self.shape(out, taken);
         taken
+    }
+
+    /// The next mark that is due; the lock is released when this returns.
+    fn pop_reached(&self) -> Option<Pending> {
+        lock(&self.shared.queue).pop_reached()
     }
 
     /// Takes the clicks out of the borders between speech and silence.

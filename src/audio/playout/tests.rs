@@ -1,5 +1,5 @@
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
@@ -278,4 +278,51 @@ fn a_stream_costs_memory_only_for_what_is_queued() {
     assert_eq!(source.stats().queued, 960);
     let (speaker, _source) = playout(SampleRate::Hz8000, Duration::ZERO);
     assert_eq!(speaker.try_send(&[1; 960]), Ok(320), "at least two frames");
+}
+
+/// The real thing: a clock thread that is faster than any call, two tasks that speak, one that interrupts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_thread_and_tasks_get_along() {
+    let (speaker, mut source) = playout(SampleRate::Hz16000, Duration::from_millis(60));
+    source.set_wire_rate(SampleRate::Hz8000);
+    let over = Arc::new(AtomicBool::new(false));
+    let clock = std::thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            let mut packet = [0; 160];
+            while !over.load(Ordering::Relaxed) {
+                source.pull(&mut packet);
+                std::thread::yield_now();
+            }
+        }
+    });
+    let talk = |samples: usize| {
+        let speaker = speaker.clone();
+        tokio::spawn(async move {
+            let mut cleared = 0;
+            for _ in 0..200 {
+                cleared += usize::from(speaker.send(&vec![1_000; samples]).await == Err(SendError::Cleared));
+            }
+            assert_ne!(speaker.drain().await, MarkOutcome::Ended);
+            cleared
+        })
+    };
+    let talkers = [talk(500), talk(1_100)];
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+        speaker.clear();
+    }
+    let mut cleared = 0;
+    for talker in talkers {
+        cleared += talker.await.expect("it has not panicked");
+    }
+    assert_eq!(speaker.drain().await, MarkOutcome::Played);
+    let stats = speaker.stats();
+    assert_eq!(stats.queued, 0);
+    let sent = 200 * (500 + 1_100);
+    // A cleared send is not queued to its end; everything else was played or discarded.
+    let least = sent - cleared as u64 * 1_100;
+    assert!((least..=sent).contains(&(stats.played + stats.discarded)), "{stats:?}, {cleared} cleared");
+    over.store(true, Ordering::Relaxed);
+    clock.join().expect("the clock has not panicked");
 }

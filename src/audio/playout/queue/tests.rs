@@ -71,9 +71,9 @@ proptest! {
                     let (wake, due) = queue.advance(in_flight);
                     wake.wake();
                     played = played.max(taken.saturating_sub(in_flight));
-                    if due {
-                        queue.reached().tell();
-                    }
+                    let reached: Vec<_> = std::iter::from_fn(|| queue.pop_reached()).collect();
+                    prop_assert_eq!(due, !reached.is_empty());
+                    reached.into_iter().for_each(|mark| mark.tell(MarkOutcome::Played));
                 }
                 Step::Mark => {
                     let (sender, outcome) = oneshot::channel();
