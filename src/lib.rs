@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod call;
+mod build_info;
 pub mod config;
 #[allow(unsafe_code)]
 mod pj;
@@ -11,3 +12,5 @@ pub mod sip;
 
 mod ecma;
 mod timestamp;
+
+pub use build_info::{BuildInfo, build_info};

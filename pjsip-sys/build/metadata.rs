@@ -46,13 +46,18 @@ fn libsrtp_version(folder: &Path) -> Result<String, String> {
         .ok_or_else(|| format!("{} names no version", folder.join("configure.ac").display()))
 }
 
-/// From OPENSSL_VERSION_NUMBER: 0xMNN00PP0 for 3.x.
+/// From OPENSSL_VERSION_NUMBER: 0xMNN00PP0 since 3.0, before that 0xMNNFFPPS with PP as a letter.
 fn openssl_version() -> Result<String, String> {
     let hex =
         env::var("DEP_OPENSSL_VERSION_NUMBER").map_err(|_| "openssl-sys names no version".to_owned())?;
     let number = u32::from_str_radix(&hex, 16).map_err(|_| format!("`{hex}` is no OpenSSL version"))?;
-    let (major, minor, patch) = (number >> 28, number >> 20 & 0xFF, number >> 4 & 0xFF);
-    Ok(format!("{major}.{minor}.{patch}"))
+    let (major, minor, fix, patch) =
+        (number >> 28, number >> 20 & 0xFF, number >> 12 & 0xFF, number >> 4 & 0xFF);
+    if major >= 3 {
+        return Ok(format!("{major}.{minor}.{patch}"));
+    }
+    let letter = char::from_u32(u32::from('a') + patch.saturating_sub(1)).filter(|_| patch > 0);
+    Ok(format!("{major}.{minor}.{fix}{}", letter.map(String::from).unwrap_or_default()))
 }
 
 fn read(path: &Path) -> Result<String, String> {
