@@ -1,8 +1,8 @@
 //! Outbound telephone calls for agent runtimes.
 
 pub mod audio;
-pub mod call;
 mod build_info;
+pub mod call;
 pub mod config;
 #[allow(unsafe_code)]
 mod pj;

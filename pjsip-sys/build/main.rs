@@ -47,6 +47,7 @@ fn run() -> Result<(), String> {
     let context = Context { sources, package, out, includes, defines, codecs };
 
     rerun_rules(&context);
+    sanitizer::print_cfg();
     compile::libraries(&context)?;
     bindings::generate(&context)?;
     metadata::print(&context)

@@ -17,6 +17,8 @@ pub(crate) fn print(context: &Context) -> Result<(), String> {
     ] {
         println!("cargo::metadata={key}={value}");
     }
+    // For this crate's own tests.
+    println!("cargo::rustc-env=PJSIP_SYS_CODECS={}", context.codecs.names().join(","));
     Ok(())
 }
 

@@ -27,6 +27,14 @@ fn is_on(variable: &str) -> bool {
     env::var(variable).is_ok_and(|value| value == "1")
 }
 
+/// Tests can ask `cfg(sanitized)`.
+pub(crate) fn print_cfg() {
+    println!("cargo::rustc-check-cfg=cfg(sanitized)");
+    if name().is_some() {
+        println!("cargo::rustc-cfg=sanitized");
+    }
+}
+
 pub(crate) fn rerun_rules() {
     for variable in ENVIRONMENT {
         println!("cargo::rerun-if-env-changed={variable}");

@@ -1,5 +1,8 @@
 //! What a developer of outdial runs: `cargo xtask …`.
 
+mod packages;
+mod run;
+mod test;
 mod vendor;
 
 use clap::{Parser, Subcommand};
@@ -17,11 +20,14 @@ struct Arguments {
 enum Command {
     /// Bring the sources of PJSIP and libsrtp to vendor/: fetched, verified, unpacked and patched
     Vendor,
+    /// Check formatting and lints, then run every test; installs missing packages first
+    Test(test::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Vendor => vendor::run(),
+        Command::Test(options) => test::run(&options),
     }
 }
 

@@ -1,0 +1,51 @@
+//! `cargo xtask test`
+
+use crate::run::Step;
+use crate::{packages, vendor};
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Passed on to the test runner
+    #[arg(last = true)]
+    runner: Vec<String>,
+}
+
+/// Everything that must hold before a change is merged. The runner's summary comes last.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    packages::ensure(&[packages::BUILD, packages::TEST])?;
+    vendor::run()?;
+    if component("rustfmt", "fmt") {
+        Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
+    }
+    if component("clippy", "clippy") {
+        Step::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    }
+    Step::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
+    tests(options)
+}
+
+/// With nextest each test has a process of its own, as PJSUA, of which a process has only one,
+/// likes it. Without, tests of one file run one after the other.
+fn tests(options: &Options) -> anyhow::Result<()> {
+    let runner = if Step::cargo(&["nextest", "--version"]).succeeds() {
+        Step::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).arguments(&options.runner)
+    } else {
+        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--"];
+        Step::cargo(&targets).arguments(&options.runner).arguments(&["--test-threads=1".to_owned()])
+    };
+    runner.run()
+}
+
+/// Whether this part of the toolchain is there, after an attempt to install it: minimal
+/// installations of Rust come without.
+fn component(name: &str, subcommand: &str) -> bool {
+    let there = || Step::cargo(&[subcommand, "--version"]).succeeds();
+    let mut rustup = std::process::Command::new("rustup");
+    rustup.args(["component", "add", name]);
+    let found = there() || (Step::new(rustup).succeeds() && there());
+    if !found {
+        eprintln!("not checked, because the toolchain has no {name}: cargo {subcommand}");
+    }
+    found
+}
