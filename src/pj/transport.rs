@@ -1,5 +1,7 @@
 //! SIP transports: UDP, TCP, TLS (RFC 3261 §18).
 
+use std::ffi::c_int;
+
 use pjsip_sys as sys;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -57,6 +59,13 @@ impl Instance {
         config.port = u32::from(port);
         config.bound_addr = strings::lend(&address_text);
         config.public_addr = strings::lend(public_address.unwrap_or_default());
+        // An ACK and the request after it are two small segments: with Nagle's algorithm the second one would wait for
+        // the far end's delayed acknowledgement, 40 ms on each call that is challenged.
+        let mut no_delay: c_int = 1;
+        if !matches!(kind, TransportKind::Udp) {
+            config.sockopt_params = one_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, &mut no_delay);
+            config.tls_setting.sockopt_params = config.sockopt_params;
+        }
         let mut protocol = match kind {
             TransportKind::Udp => sys::PJSIP_TRANSPORT_UDP,
             TransportKind::Tcp => sys::PJSIP_TRANSPORT_TCP,
@@ -98,6 +107,18 @@ impl Instance {
         check("pjsua_transport_create", status)?;
         Ok(TransportId(id))
     }
+}
+
+/// A list of one socket option. PJSIP copies the value, which must live till then.
+fn one_option(level: c_int, option: c_int, value: &mut c_int) -> sys::pj_sockopt_params {
+    // SAFETY: a record of numbers and pointers, for which zeros are valid.
+    let mut options: sys::pj_sockopt_params = unsafe { std::mem::zeroed() };
+    options.cnt = 1;
+    options.options[0].level = level;
+    options.options[0].optname = option;
+    options.options[0].optlen = size_of::<c_int>() as c_int;
+    options.options[0].optval = std::ptr::from_mut(value).cast();
+    options
 }
 
 /// Where Debian, Ubuntu and most others keep the certificate authorities, hashed for OpenSSL.

@@ -86,6 +86,10 @@ impl ActiveCall {
 
     /// The INVITE left. Returns false when nobody waits for the call any more.
     pub(super) fn sent(&mut self, now: Instant) -> bool {
+        if !self.is_answered() {
+            // It goes out again: the challenge or the redirection before it was not the far end's last word.
+            self.facts.final_status = None;
+        }
         self.signal(now, Signal::Sent);
         self.dialer.take().is_none_or(|dialer| dialer.send(Ok(())).is_ok())
     }

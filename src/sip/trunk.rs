@@ -269,6 +269,10 @@ impl Trunk {
                 Registration::Registered { expires: Duration::from_secs(expires.into()) }
             }
             (200..=299, None) => Registration::Unregistered,
+            (401 | 407, _) => Registration::Failed {
+                status: Some(SipStatus::new(code, phrase)),
+                detail: self.credentials_failed().to_owned(),
+            },
             // PJSIP reports what never was on the wire as 408, 502 and 503 of its own.
             (code, error) => {
                 let said = SipStatus::new(code, phrase);
