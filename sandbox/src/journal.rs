@@ -202,6 +202,10 @@ impl Journal {
         tracing::debug!(?event);
         // No receiver is no fault.
         let _ = self.events.send(event);
+        self.changed();
+    }
+
+    fn changed(&self) {
         self.version.send_modify(|version| *version = version.wrapping_add(1));
     }
 
@@ -209,7 +213,7 @@ impl Journal {
         self.events.subscribe()
     }
 
-    /// Changes whenever an event is told.
+    /// Changes whenever an event is told or a record is stored.
     pub(crate) fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
@@ -226,6 +230,11 @@ impl Journal {
 
     /// Stores a record, in place of an earlier state of the same call.
     pub(crate) fn store(&self, record: &CallRecord) {
+        self.insert(record);
+        self.changed();
+    }
+
+    fn insert(&self, record: &CallRecord) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |old: &&mut CallRecord| old.call_id == record.call_id && old.started == record.started;
         match calls.iter_mut().rev().find(same) {

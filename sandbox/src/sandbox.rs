@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use socket2::SockRef;
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
@@ -16,6 +17,9 @@ use crate::registrar::Registration;
 use crate::server::Server;
 use crate::speech::{Speech, Voice};
 use crate::transport::{stream, tls, udp};
+
+/// Bytes of UDP messages that may wait for the sandbox.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Why a sandbox could not start.
 #[derive(Debug, Error)]
@@ -96,18 +100,18 @@ impl Sandbox {
         let server = Arc::new(Server::new(settings, voice));
         let mut sandbox = Self { server, udp: None, tcp: None, tls: None, pki, files, temporary };
         let server = &sandbox.server;
-        server.tasks.spawn(Arc::clone(server).sweep());
+        server.listeners.spawn(Arc::clone(server).sweep());
         if let Some((socket, address)) = udp_socket {
             sandbox.udp = Some(address);
-            server.tasks.spawn(udp::receive(Arc::clone(server), Arc::new(socket)));
+            server.listeners.spawn(udp::receive(Arc::clone(server), Arc::new(socket)));
         }
         if let Some((listener, address)) = tcp_listener {
             sandbox.tcp = Some(address);
-            server.tasks.spawn(stream::accept(Arc::clone(server), listener, None));
+            server.listeners.spawn(stream::accept(Arc::clone(server), listener, None));
         }
         if let Some((listener, address)) = tls_listener {
             sandbox.tls = Some(address);
-            server.tasks.spawn(stream::accept(Arc::clone(server), listener, Some(acceptor)));
+            server.listeners.spawn(stream::accept(Arc::clone(server), listener, Some(acceptor)));
         }
         Ok(sandbox)
     }
@@ -231,11 +235,9 @@ impl Sandbox {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, everything ends even if the future is dropped.
+    /// Everything ends even if the future is dropped; what it would have waited for is then cut short.
     pub async fn shutdown(self) {
-        self.server.tasks.close();
-        self.server.cancel.cancel();
-        self.server.tasks.wait().await;
+        self.server.shutdown().await;
         if let Some(Err(error)) =
             self.temporary.as_ref().map(|directory| std::fs::remove_dir_all(directory.path()))
         {
@@ -246,8 +248,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.server.tasks.close();
-        self.server.cancel.cancel();
+        self.server.abandon();
     }
 }
 
@@ -294,6 +295,10 @@ fn directory(wanted: Option<&Path>) -> Result<(PathBuf, Option<TempDir>), StartE
 async fn bind_udp(address: SocketAddr) -> Result<(UdpSocket, SocketAddr), StartError> {
     let failed = |source| StartError::Bind { address, transport: crate::Transport::Udp, source };
     let socket = UdpSocket::bind(address).await.map_err(failed)?;
+    // A burst of calls from one thread comes faster than tasks are woken; the system may grant less.
+    if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
+        tracing::debug!(%error, "keeping the system's receive buffer");
+    }
     // Until the reactor has seen the socket writable, answers sent without waiting would fail.
     socket.writable().await.map_err(failed)?;
     let local = socket.local_addr().map_err(failed)?;

@@ -31,8 +31,14 @@ const INPUT_QUEUE: usize = 64;
 
 pub(crate) struct Server {
     pub(crate) settings: Builder,
+    /// Ends the calls.
     pub(crate) cancel: CancellationToken,
+    /// Ends the transports, once the calls have said goodbye over them.
+    pub(crate) close: CancellationToken,
+    /// Calls, their media and their retransmissions.
     pub(crate) tasks: TaskTracker,
+    /// Transports and housekeeping.
+    pub(crate) listeners: TaskTracker,
     pub(crate) journal: Journal,
     pub(crate) transactions: Arc<Transactions>,
     pub(crate) voice: Voice,
@@ -61,7 +67,9 @@ impl Server {
             to_lose: AtomicU32::new(settings.lose_first),
             settings,
             cancel,
+            close: CancellationToken::new(),
             tasks,
+            listeners: TaskTracker::new(),
         }
     }
 
@@ -220,6 +228,9 @@ impl Server {
         let (sender, input) = mpsc::channel(INPUT_QUEUE);
         {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.cancel.is_cancelled() {
+                return transaction.reply(503, "Service Unavailable: shutting down");
+            }
             if calls.contains_key(&key) {
                 return transaction.reply(482, "Loop Detected");
             }
@@ -302,11 +313,27 @@ impl Server {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Forgets old transactions until the server is cancelled.
+    /// Hangs up every call, then closes every transport.
+    pub(crate) async fn shutdown(&self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.close.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
+    }
+
+    /// Ends everything without waiting.
+    pub(crate) fn abandon(&self) {
+        self.cancel.cancel();
+        self.close.cancel();
+    }
+
+    /// Forgets old transactions until the server is closed.
     pub(crate) async fn sweep(self: Arc<Self>) {
         loop {
             tokio::select! {
-                () = self.cancel.cancelled() => return,
+                () = self.close.cancelled() => return,
                 () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
             }
             self.transactions.sweep(Instant::now());

@@ -25,6 +25,8 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Frames until the first report, and between reports (RFC 3550's 5 s, the first at half of it).
 const FIRST_REPORT: u32 = 125;
 const REPORT_EVERY: u32 = 250;
+/// Packets still read when the call is over.
+const LAST_WORDS: usize = 256;
 /// Largest datagram read.
 const MAX_DATAGRAM: usize = 2048;
 
@@ -140,6 +142,11 @@ impl Stream {
                     self.receive_rtcp(&rtcp_buffer[..length]);
                 }
             }
+        }
+        // What arrived before the BYE belongs to the call, even if nobody has looked at it yet.
+        for _ in 0..LAST_WORDS {
+            let Ok((length, source)) = self.ports.rtp.try_recv_from(&mut rtp_buffer) else { break };
+            self.receive_rtp(&rtp_buffer[..length], source);
         }
         if let Some(session) = &self.session {
             self.counts.lost += session.reception.lost();

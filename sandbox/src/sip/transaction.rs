@@ -133,7 +133,7 @@ impl Transactions {
         ClientTransaction {
             transactions: Arc::clone(self),
             branch: branch.to_owned(),
-            is_invite: request.method() == Some("INVITE"),
+            request: request.clone(),
             responses,
             bytes,
             flow: flow.clone(),
@@ -238,7 +238,7 @@ impl ServerTransaction {
 pub(crate) struct ClientTransaction {
     transactions: Arc<Transactions>,
     branch: String,
-    is_invite: bool,
+    request: Message,
     responses: mpsc::Receiver<Message>,
     bytes: Bytes,
     flow: Flow,
@@ -247,20 +247,26 @@ pub(crate) struct ClientTransaction {
 impl ClientTransaction {
     /// The final response; `None` after 64·T1 without one. Retransmits over UDP meanwhile.
     ///
+    /// A refusal of an INVITE is acknowledged here; the ACK for a 2xx is the dialog's.
+    ///
     /// Cancel safe: a second call waits on, with the timers begun anew.
     pub(crate) async fn final_response(&mut self) -> Option<Message> {
         let timers = self.transactions.timers;
         let give_up = tokio::time::Instant::now() + timers.give_up();
         let mut interval = timers.t1;
+        let is_invite = self.request.method() == Some("INVITE");
         let mut repeat = !self.flow.transport.is_reliable();
         loop {
             tokio::select! {
                 response = self.responses.recv() => {
                     let response = response?;
-                    if response.status().is_some_and(|status| status >= 200) {
+                    if response.status() >= Some(200) {
+                        if is_invite && response.status() >= Some(300) {
+                            self.acknowledge(&response);
+                        }
                         return Some(response);
                     }
-                    repeat &= !self.is_invite;
+                    repeat &= !is_invite;
                 }
                 () = tokio::time::sleep_until(give_up) => return None,
                 () = tokio::time::sleep(interval), if repeat => {
@@ -269,6 +275,21 @@ impl ClientTransaction {
                 }
             }
         }
+    }
+}
+
+impl ClientTransaction {
+    /// The ACK that belongs to the transaction (RFC 3261 section 17.1.1.3).
+    fn acknowledge(&self, refusal: &Message) {
+        let Start::Request { uri, .. } = &self.request.start else { return };
+        let mut ack = Message::request("ACK", uri);
+        for name in ["Via", "Route", "Max-Forwards", "From", "Call-ID"] {
+            ack.copy(name, &self.request);
+        }
+        ack.copy("To", refusal);
+        let cseq = self.request.header("CSeq").unwrap_or_default();
+        ack.push("CSeq", cseq.replace("INVITE", "ACK"));
+        self.flow.send(ack.encode());
     }
 }
 

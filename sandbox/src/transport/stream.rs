@@ -21,13 +21,13 @@ const WRITE_QUEUE: usize = 256;
 /// Bound on a TLS handshake and on a write that the peer does not read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Accepts until the server is cancelled.
+/// Accepts until the server is closed.
 pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            () = server.cancel.cancelled() => return,
+            () = server.close.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (socket, peer) = match accepted {
@@ -39,7 +39,7 @@ pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener, tls: Opti
             }
         };
         let (serving, tls) = (Arc::clone(&server), tls.clone());
-        server.tasks.spawn(async move {
+        server.listeners.spawn(async move {
             serve(serving, socket, peer, tls).await;
             drop(permit);
         });
@@ -54,7 +54,7 @@ async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr, tls: Op
         return converse(server, socket, Transport::Tcp, local, peer).await;
     };
     let handshake = tokio::select! {
-        () = server.cancel.cancelled() => return,
+        () = server.close.cancelled() => return,
         handshake = tokio::time::timeout(PATIENCE, acceptor.accept(socket)) => handshake,
     };
     match handshake {
@@ -92,22 +92,32 @@ async fn converse<S>(
     };
     let write = async {
         while let Some(bytes) = outgoing.recv().await {
-            let written = tokio::time::timeout(PATIENCE, async {
-                writer.write_all(&bytes).await?;
-                writer.flush().await
-            });
-            if !matches!(written.await, Ok(Ok(()))) {
+            if !write_out(&mut writer, &bytes).await {
                 return;
             }
         }
     };
     tokio::select! {
-        () = server.cancel.cancelled() => {}
+        () = server.close.cancelled() => {}
         () = read => {}
         () = write => {}
     }
+    // The last words of calls that ended with the server.
+    while let Ok(bytes) = outgoing.try_recv() {
+        if !write_out(&mut writer, &bytes).await {
+            return;
+        }
+    }
     // A close_notify lets the peer tell an orderly end from a cut; nobody waits long for it.
     let _ = tokio::time::timeout(Duration::from_millis(200), writer.shutdown()).await;
+}
+
+async fn write_out(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
+    let written = tokio::time::timeout(PATIENCE, async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    });
+    matches!(written.await, Ok(Ok(())))
 }
 
 /// Takes whole messages off the buffer; `false` when the stream is beyond repair.

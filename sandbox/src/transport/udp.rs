@@ -8,13 +8,13 @@ use super::Flow;
 use crate::server::Server;
 use crate::sip::message::MAX_MESSAGE;
 
-/// Receives until the server is cancelled.
+/// Receives until the server is closed.
 pub(crate) async fn receive(server: Arc<Server>, socket: Arc<UdpSocket>) {
     let Ok(local) = socket.local_addr() else { return };
     let mut buffer = vec![0; MAX_MESSAGE];
     loop {
         let received = tokio::select! {
-            () = server.cancel.cancelled() => return,
+            () = server.close.cancelled() => return,
             received = socket.recv_from(&mut buffer) => received,
         };
         match received {

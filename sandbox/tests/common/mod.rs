@@ -471,3 +471,13 @@ pub fn media_address(sdp: &str) -> SocketAddr {
     let port = port.split(' ').next().unwrap().parse().unwrap();
     SocketAddr::from(([127, 0, 0, 1], port))
 }
+
+/// Runs futures side by side on one task until all are done.
+pub async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut pending: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        pending.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if pending.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
