@@ -1,6 +1,7 @@
 //! What a developer of outdial runs: `cargo xtask …`.
 
 mod packages;
+mod peers;
 mod run;
 mod test;
 mod vendor;
@@ -20,6 +21,9 @@ struct Arguments {
 enum Command {
     /// Bring the sources of PJSIP and libsrtp to vendor/: fetched, verified, unpacked and patched
     Vendor,
+    /// Real SIP peers for tests: installs, starts and ends them
+    #[command(subcommand)]
+    Peers(peers::Options),
     /// Check formatting and lints, then run every test; installs missing packages first
     Test(test::Options),
 }
@@ -27,6 +31,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Vendor => vendor::run(),
+        Command::Peers(options) => peers::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }

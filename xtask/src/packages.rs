@@ -13,7 +13,7 @@ pub(crate) struct Package {
     or: &'static [&'static str],
 }
 
-const fn package(name: &'static str, why: &'static str) -> Package {
+pub(crate) const fn package(name: &'static str, why: &'static str) -> Package {
     Package { name, why, or: &[] }
 }
 
@@ -62,6 +62,15 @@ pub(crate) fn ensure(wanted: &[&[Package]]) -> anyhow::Result<()> {
         Step::new(apt(&install)).run().with_context(|| format!("by hand: `{by_hand}`"))?;
     }
     Ok(())
+}
+
+/// A command that is run as root, through sudo if need be.
+pub(crate) fn as_root(program: &str) -> anyhow::Result<Command> {
+    let Some(prefix) = privilege() else { bail!("this takes root: run it as root, or with sudo: {program}") };
+    let mut words = prefix.iter().copied().chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words);
+    Ok(command)
 }
 
 /// Words before a command that needs root; `None` where there is no way.

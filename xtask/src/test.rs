@@ -1,7 +1,7 @@
 //! `cargo xtask test`
 
 use crate::run::Step;
-use crate::{packages, vendor};
+use crate::{packages, peers, vendor};
 use clap::Args;
 
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Step::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     }
     Step::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
-    tests(options)
+    peers::during(|| tests(options))
 }
 
 /// With nextest each test has a process of its own, as PJSUA, of which a process has only one,

@@ -5,6 +5,8 @@ mod apt;
 mod archive;
 mod upstream;
 
+pub use apt::debian_mirrors;
+
 use crate::{Error, Manifest, PatchFiles, Source, Stamp, State, hex, state};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

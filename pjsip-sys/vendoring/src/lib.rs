@@ -20,7 +20,7 @@ mod stamp;
 
 pub use error::Error;
 #[cfg(feature = "fetch")]
-pub use fetch::{Origin, Vendor};
+pub use fetch::{Origin, Vendor, debian_mirrors};
 pub use manifest::{Apt, Manifest, Source, Upstream, Version};
 pub use patches::PatchFiles;
 pub use stamp::{Stamp, State, state};

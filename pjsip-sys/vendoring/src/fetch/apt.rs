@@ -36,6 +36,12 @@ pub(super) fn fetch(wanted: &Wanted, work: &Path, progress: &mut dyn FnMut(&str)
     Err(last)
 }
 
+/// The addresses of the Debian mirrors that this machine uses, its first one first; empty elsewhere than on Debian.
+pub fn debian_mirrors() -> Vec<String> {
+    let system = sources::system().filter(sources::System::is_debian);
+    system.map(|system| system.mirrors().iter().map(Mirror::address).collect()).unwrap_or_default()
+}
+
 /// A file as `apt-get --print-uris` describes it.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {

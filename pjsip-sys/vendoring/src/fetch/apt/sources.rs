@@ -54,6 +54,10 @@ fn parse_os_release(text: &str) -> Option<System> {
 }
 
 impl System {
+    pub(super) fn is_debian(&self) -> bool {
+        self.distribution == Distribution::Debian
+    }
+
     /// The suites in which a package is to be looked for.
     pub(super) fn suites<'a>(&self, apt: &'a Apt) -> &'a [String] {
         match self.distribution {
@@ -98,6 +102,10 @@ impl System {
 }
 
 impl Mirror {
+    pub(super) fn address(&self) -> String {
+        self.uri.clone()
+    }
+
     /// A deb-src entry for another suite of the same mirror.
     pub(super) fn stanza(&self, suite: &str) -> String {
         let mut text =
