@@ -77,6 +77,21 @@ fn a_waiting_task_is_woken_once_and_a_busy_one_never() {
 }
 
 #[test]
+fn a_change_of_the_wire_rate_keeps_the_time() {
+    let (mut listener, mut sink) = listen(SampleRate::Hz16000, Duration::from_millis(100));
+    sink.set_wire_rate(SampleRate::Hz8000);
+    sink.push(&[0; 56], false); // 7 ms, no whole block
+    sink.set_wire_rate(SampleRate::Hz48000);
+    sink.push(&[0; 623], false); // not quite 13 ms
+    sink.set_wire_rate(SampleRate::Hz16000);
+    assert_eq!(listener.try_recv(), Err(TryRecvError::Empty));
+    sink.push(&[7; 321], false);
+    let frame = listener.try_recv().expect("20 ms");
+    assert_eq!(frame.samples().iter().position(|&sample| sample != 0), Some(319), "7 + 13 ms less a sample");
+    assert_eq!(listener.try_recv().expect("20 ms more").position(), 320);
+}
+
+#[test]
 fn what_was_heard_before_the_end_is_still_read() {
     let (mut listener, mut sink) = telephone();
     sink.push(&[1; 200], false);

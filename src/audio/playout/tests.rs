@@ -129,6 +129,43 @@ fn clear_stops_the_speech_within_the_frame() {
 }
 
 #[test]
+fn speech_right_after_clear_does_not_click() {
+    let (speaker, mut source) = telephone();
+    speaker.try_send(&[12_000; 480]).expect("the call is up");
+    pull(&mut source);
+    speaker.clear();
+    let next = crate::audio::measure::tone(200.0, 4_000.0, SampleRate::Hz8000, 160);
+    speaker.try_send(&next).expect("the call is up");
+    let heard = pull(&mut source);
+    let step = crate::audio::measure::steepest(&[&[12_000], &heard[..]].concat());
+    assert!(step <= 12_000 / 24 + 4_000 / 6, "{step}");
+    assert_eq!(heard[24..], next[24..]);
+}
+
+#[test]
+fn a_change_of_the_wire_rate_does_not_click() {
+    for before in SampleRate::ALL {
+        for after in SampleRate::ALL {
+            let (speaker, mut source) = playout(SampleRate::Hz16000, Duration::from_secs(1));
+            source.set_wire_rate(before);
+            speaker.try_send(&[12_000; 8_000]).expect("the call is up");
+            for _ in 0..5 {
+                pull(&mut source);
+            }
+            let mut heard = vec![12_000];
+            source.set_wire_rate(after);
+            heard.extend(pull(&mut source));
+            heard.extend(pull(&mut source));
+            let step = crate::audio::measure::steepest(&heard);
+            let limit = 1.5 * 12_000.0 / after.samples(3) as f64;
+            assert!(f64::from(step) <= limit, "{before} to {after}: {step} over {limit}");
+            assert_eq!(heard.last(), Some(&12_000));
+            assert_eq!(source.wire_rate(), after);
+        }
+    }
+}
+
+#[test]
 fn clear_through_a_resampler_is_silent_by_the_next_frame() {
     for wire in SampleRate::ALL {
         let (speaker, mut source) = playout(SampleRate::Hz16000, Duration::from_secs(1));
