@@ -7,7 +7,9 @@ use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pjsip_sys as sys;
 
@@ -44,10 +46,19 @@ pub(super) fn forget(key: CallKey) {
     }
 }
 
+/// The packet time that the next offers ask for, in milliseconds. Offers are made during `pjsua_call_make_call`.
+static PTIME: AtomicU32 = AtomicU32::new(20);
+
+/// Asks for packets of this length in the offers made from now on.
+pub(super) fn offer_ptime(ptime: Duration) {
+    PTIME.store(u32::try_from(ptime.as_millis()).unwrap_or(20), Ordering::Relaxed);
+}
+
 /// Fills PJSUA's table.
 pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_state = Some(on_call_state);
     table.on_call_media_state = Some(on_call_media_state);
+    table.on_call_sdp_created = Some(on_call_sdp_created);
     table.on_stream_created2 = Some(on_stream_created2);
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
@@ -132,6 +143,34 @@ fn socket_addr(address: &sys::pj_sockaddr) -> Option<SocketAddr> {
         sys::pj_sockaddr_print((&raw const *address).cast(), buffer.as_mut_ptr(), buffer.len() as c_int, 3);
     }
     strings::from_array(&buffer).parse().ok()
+}
+
+/// Adds `a=ptime` (RFC 8866 §6.4) to our offers where it is not the 20 ms that every codec of ours has by default.
+unsafe extern "C" fn on_call_sdp_created(
+    _call: sys::pjsua_call_id,
+    sdp: *mut sys::pjmedia_sdp_session,
+    pool: *mut sys::pj_pool_t,
+    remote: *const sys::pjmedia_sdp_session,
+) {
+    guarded("on_call_sdp_created", || {
+        let ptime = PTIME.load(Ordering::Relaxed);
+        if ptime == 20 || !remote.is_null() {
+            return;
+        }
+        let text = ptime.to_string();
+        let value = strings::lend(&text);
+        // SAFETY: PJSUA passes a session with `media_count` lines and the pool that it lives in; the attribute is
+        // copied into that pool, and its line checks that there is room for it.
+        unsafe {
+            let Some(sdp) = sdp.as_ref() else { return };
+            for media in sdp.media.iter().take(sdp.media_count as usize) {
+                let attribute = sys::pjmedia_sdp_attr_create(pool, c"ptime".as_ptr(), &raw const value);
+                if let (Some(media), false) = (media.as_mut(), attribute.is_null()) {
+                    sys::pjmedia_sdp_attr_add(&raw mut media.attr_count, media.attr.as_mut_ptr(), attribute);
+                }
+            }
+        }
+    });
 }
 
 unsafe extern "C" fn on_call_media_state(call: sys::pjsua_call_id) {
@@ -309,5 +348,25 @@ fn certificate_faults(status: u32) -> Vec<String> {
         }
         let filled = texts.iter().take(count as usize).filter(|text| !text.is_null());
         filled.map(|text| std::ffi::CStr::from_ptr(*text).to_string_lossy().into_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pj::event;
+
+    #[test]
+    fn a_panic_in_a_trampoline_is_caught_and_told() {
+        let (sender, events) = crossbeam_channel::unbounded();
+        event::install(Some(sender));
+        guarded("on_call_state", || panic!("the {} is broken", "callback"));
+        guarded("on_dtmf", || {});
+        event::install(None);
+        let told: Vec<PjEvent> = events.try_iter().collect();
+        let [PjEvent::Panicked { callback: "on_call_state", message }] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert_eq!(message, "the callback is broken");
     }
 }

@@ -239,7 +239,7 @@ impl Entry {
         let frame = &mut self.buffer[..self.stream.samples_per_frame()];
         let mut queues = self.media.queues();
         self.stream.receive(frame);
-        queues.listen.push(frame, self.media.is_early());
+        self.media.hear(&mut queues, frame);
         queues.playout.pull(frame);
         self.stream.send(frame);
     }

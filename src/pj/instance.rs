@@ -27,6 +27,8 @@ pub(crate) struct InstanceSettings {
     pub(crate) user_agent: String,
     /// Calls at the same time; each slot costs memory, used or not.
     pub(crate) max_calls: u32,
+    /// T1, T2 and T4 (RFC 3261 §17, table 4).
+    pub(crate) timers: (Duration, Duration, Duration),
 }
 
 /// Taken while PJSUA runs: its state is static.
@@ -127,6 +129,7 @@ impl Instance {
     }
 
     fn initialise(&mut self, settings: &InstanceSettings) -> Result<Waker, PjError> {
+        set_timers(settings.timers);
         init(settings)?;
         // SAFETY: PJSUA is initialised; endpoint, I/O queue and pools live until `_created` is dropped.
         let (endpoint, pool) = unsafe {
@@ -159,14 +162,25 @@ impl Instance {
         unsafe { sys::pjsua_handle_events(timeout) };
     }
 
-    /// Offers these codecs in the calls made from now on, best first.
-    pub(crate) fn set_codec_order(&mut self, order: &[&str]) -> Result<(), PjError> {
-        if self.codec_order == order {
+    /// Offers these codecs in the calls made from now on, best first, and asks for packets of so long.
+    pub(crate) fn set_offer(&mut self, codecs: &[&str], ptime: Duration) -> Result<(), PjError> {
+        callbacks::offer_ptime(ptime);
+        if self.codec_order == codecs {
             return Ok(());
         }
-        codec::set_order(&self.codecs, order)?;
-        self.codec_order = order.iter().map(|codec| (*codec).to_owned()).collect();
+        codec::set_order(&self.codecs, codecs)?;
+        self.codec_order = codecs.iter().map(|codec| (*codec).to_owned()).collect();
         Ok(())
+    }
+}
+
+/// PJSIP reads them when its transaction layer starts.
+fn set_timers((t1, t2, t4): (Duration, Duration, Duration)) {
+    let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: PJSIP's settings are a static record; nothing but this thread uses PJSIP, which has not started.
+    unsafe {
+        let settings = &mut (*sys::pjsys_sip_cfg()).tsx;
+        (settings.t1, settings.t2, settings.t4) = (ms(t1), ms(t2), ms(t4));
     }
 }
 

@@ -12,6 +12,8 @@ use crate::audio::{ListenSink, PlayoutSource};
 pub(crate) struct CallMedia {
     queues: Mutex<Queues>,
     answered: AtomicBool,
+    /// Whether the application hears what comes before the answer.
+    early_media: bool,
 }
 
 /// What the clock moves a frame at a time.
@@ -29,8 +31,8 @@ pub(crate) struct QueueCounters {
 }
 
 impl CallMedia {
-    pub(crate) fn new(playout: PlayoutSource, listen: ListenSink) -> Self {
-        Self { queues: Mutex::new(Queues { playout, listen }), answered: AtomicBool::new(false) }
+    pub(crate) fn new(playout: PlayoutSource, listen: ListenSink, early_media: bool) -> Self {
+        Self { queues: Mutex::new(Queues { playout, listen }), answered: AtomicBool::new(false), early_media }
     }
 
     /// From here on, what is heard is no longer early media.
@@ -47,8 +49,12 @@ impl CallMedia {
         }
     }
 
-    pub(super) fn is_early(&self) -> bool {
-        !self.answered.load(Ordering::Acquire)
+    /// Hands a frame from the callee's end to the application.
+    pub(super) fn hear(&self, queues: &mut Queues, frame: &[i16]) {
+        let early = !self.answered.load(Ordering::Acquire);
+        if !early || self.early_media {
+            queues.listen.push(frame, early);
+        }
     }
 
     /// Held by the clock for a frame; by nobody else but the clock's next shard when a stream is replaced.

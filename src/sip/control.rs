@@ -175,7 +175,7 @@ impl Control {
         }
         let trunk = &self.trunks[call.trunk];
         let codecs: Vec<&str> = trunk.codecs().collect();
-        if let Err(error) = self.instance.set_codec_order(&codecs) {
+        if let Err(error) = self.instance.set_offer(&codecs, trunk.ptime()) {
             return call.refuse(DialError::Internal { detail: error.to_string() });
         }
         let call_id = call.id().to_owned();

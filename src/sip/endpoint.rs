@@ -124,6 +124,7 @@ impl Endpoint {
         let settings = InstanceSettings {
             user_agent: config.endpoint.user_agent.clone(),
             max_calls: config.endpoint.max_calls + SLOTS_FOR_GOODBYES,
+            timers: (config.endpoint.timers.t1, config.endpoint.timers.t2, config.endpoint.timers.t4),
         };
         let max_calls = config.endpoint.max_calls;
         let counters = Arc::new(Counters::default());
@@ -223,7 +224,7 @@ impl DialProvider for Endpoint {
         let order = DialOrder {
             key,
             trunk,
-            media: Arc::new(CallMedia::new(source, sink)),
+            media: Arc::new(CallMedia::new(source, sink, route.trunk.early_media)),
             log: Arc::clone(&log),
             dialer,
             ring_timeout: route.ring_timeout,

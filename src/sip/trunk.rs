@@ -198,6 +198,10 @@ impl Trunk {
         })
     }
 
+    pub(super) fn ptime(&self) -> Duration {
+        self.config.ptime
+    }
+
     pub(super) fn requires_srtp(&self) -> bool {
         self.config.srtp == Srtp::Required
     }
