@@ -87,6 +87,12 @@ impl Behaviour {
         format!("+120255501{:02}", self.line)
     }
 
+    /// The heading under which the table has it.
+    pub fn group(&self) -> &'static str {
+        let groups = table::GROUPS.iter().rev();
+        groups.into_iter().find(|(first, _)| *first <= self.line).map_or("", |(_, title)| title)
+    }
+
     /// The short name, such as `busy` or `keypad-menu`.
     pub fn name(&self) -> &'static str {
         self.name
@@ -154,6 +160,8 @@ pub(crate) enum Quirk {
     DeafToBye,
     /// So many ACKs get lost.
     LosesAcks(u8),
+    /// 422 for a Session-Expires below so many seconds (RFC 4028).
+    MinSessionExpires(u32),
     /// What REFER is answered with, or what its NOTIFY reports in the end.
     Transfer(Transfer),
 }

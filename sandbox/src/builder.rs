@@ -52,6 +52,9 @@ pub struct Builder {
     pub(crate) min_expires: u32,
     pub(crate) max_expires: u32,
     pub(crate) require_registration: bool,
+    pub(crate) account_in_from: bool,
+    pub(crate) same_call_id: bool,
+    pub(crate) behind_proxy: bool,
     pub(crate) refuse_registrations: Option<(u16, String)>,
     pub(crate) lose_first: u32,
     pub(crate) srtp: SrtpPolicy,
@@ -81,6 +84,9 @@ impl Default for Builder {
             min_expires: 0,
             max_expires: 3600,
             require_registration: false,
+            account_in_from: false,
+            same_call_id: false,
+            behind_proxy: false,
             refuse_registrations: None,
             lose_first: 0,
             srtp: SrtpPolicy::default(),
@@ -174,6 +180,26 @@ impl Builder {
     /// Refuses an INVITE with 403 unless its user is registered.
     pub fn require_registration(mut self) -> Self {
         self.require_registration = true;
+        self
+    }
+
+    /// Refuses an INVITE with 403 unless the user of its From is the account, as some trunks do to callers
+    /// who put a number there.
+    pub fn account_in_from(mut self) -> Self {
+        self.account_in_from = true;
+        self
+    }
+
+    /// Refuses credentials with 403 unless they come under the Call-ID that was challenged.
+    pub fn same_call_id_on_retry(mut self) -> Self {
+        self.same_call_id = true;
+        self
+    }
+
+    /// Answers as if a proxy stood before the callee: Contact is an address that nobody can reach, and
+    /// Record-Route is the way to it. Callers must send ACK and BYE to the one by way of the other.
+    pub fn behind_proxy(mut self) -> Self {
+        self.behind_proxy = true;
         self
     }
 

@@ -55,11 +55,14 @@ pub(crate) enum Verdict {
     Stale,
     /// Unknown user, wrong password or a malformed header.
     Refused(&'static str),
+    /// All is right, but the challenge was for another Call-ID.
+    OtherCall,
 }
 
 struct Nonce {
     issued: Instant,
     highest_count: u32,
+    call_id: String,
 }
 
 /// The nonces issued and the rules for them.
@@ -67,16 +70,18 @@ pub(crate) struct Authenticator {
     pub(crate) realm: String,
     pub(crate) algorithms: Vec<DigestAlgorithm>,
     pub(crate) lifetime: Duration,
+    /// Whether credentials count only with the Call-ID that was challenged.
+    pub(crate) same_call_id: bool,
     nonces: HashMap<String, Nonce>,
 }
 
 impl Authenticator {
     pub(crate) fn new(realm: String, algorithms: Vec<DigestAlgorithm>, lifetime: Duration) -> Self {
-        Self { realm, algorithms, lifetime, nonces: HashMap::new() }
+        Self { realm, algorithms, lifetime, same_call_id: false, nonces: HashMap::new() }
     }
 
     /// One header value per algorithm, strongest first, all with one fresh nonce.
-    pub(crate) fn challenges(&mut self, now: Instant, stale: bool) -> Vec<String> {
+    pub(crate) fn challenges(&mut self, now: Instant, call_id: &str, stale: bool) -> Vec<String> {
         if self.nonces.len() >= MAX_NONCES {
             let lifetime = self.lifetime;
             self.nonces.retain(|_, nonce| now.duration_since(nonce.issued) < lifetime);
@@ -85,7 +90,8 @@ impl Authenticator {
             }
         }
         let nonce = format!("{}{}", token(), token());
-        self.nonces.insert(nonce.clone(), Nonce { issued: now, highest_count: 0 });
+        self.nonces
+            .insert(nonce.clone(), Nonce { issued: now, highest_count: 0, call_id: call_id.to_owned() });
         let stale = if stale { ", stale=true" } else { "" };
         let challenge = |algorithm: &DigestAlgorithm| {
             format!(
@@ -103,6 +109,7 @@ impl Authenticator {
         &mut self,
         now: Instant,
         method: &str,
+        call_id: &str,
         credentials: &[&str],
         password: impl Fn(&str) -> Option<&'p str>,
     ) -> Verdict {
@@ -128,6 +135,9 @@ impl Authenticator {
         let (Some(nonce), Some(count)) = (nonce, count) else { return Verdict::Stale };
         if now.duration_since(nonce.issued) >= self.lifetime || count <= nonce.highest_count {
             return Verdict::Stale;
+        }
+        if self.same_call_id && nonce.call_id != call_id {
+            return Verdict::OtherCall;
         }
         nonce.highest_count = count;
         Verdict::Accepted { user: user.to_owned(), algorithm }
@@ -181,7 +191,7 @@ mod tests {
     }
 
     fn check(server: &mut Authenticator, now: Instant, header: &str) -> Verdict {
-        server.verify(now, "REGISTER", &[header], |user| (user == "u").then_some("p"))
+        server.verify(now, "REGISTER", "id", &[header], |user| (user == "u").then_some("p"))
     }
 
     #[test]
@@ -205,14 +215,14 @@ mod tests {
     fn right_wrong_stale_and_replayed() {
         let (mut server, now) = (authenticator(), Instant::now());
         // Both algorithms share the nonce and its count, so the second round counts on.
-        for (count, challenge) in (1..).zip(server.challenges(now, false)) {
+        for (count, challenge) in (1..).zip(server.challenges(now, "id", false)) {
             let good = answer(&challenge, "p", count);
             let bad = answer(&challenge, "x", count);
             assert_eq!(check(&mut server, now, &bad), Verdict::Refused("wrong password"));
             assert!(matches!(check(&mut server, now, &good), Verdict::Accepted { user, .. } if user == "u"));
             assert_eq!(check(&mut server, now, &good), Verdict::Stale, "a replay");
         }
-        let challenge = server.challenges(now, true).remove(0);
+        let challenge = server.challenges(now, "id", true).remove(0);
         assert!(challenge.ends_with("stale=true"));
         let later = now + Duration::from_secs(61);
         assert_eq!(check(&mut server, later, &answer(&challenge, "p", 1)), Verdict::Stale);

@@ -174,10 +174,12 @@ pub struct CallRecord {
     pub digits: String,
     /// Packets and failures, once the call is over.
     pub media: MediaCounts,
-    /// What the callee heard; `None` before the end, without media, or for a codec that it cannot decode.
+    /// What the callee heard; `None` before the end, without sound, or for a codec that it cannot decode.
     pub recording: Option<Recording>,
     /// The status of the caller's answer to a request that the sandbox sent in the dialog, with its method.
     pub replies: Vec<(&'static str, u16)>,
+    /// Rules that the caller's stack broke, in words; empty is how it should be.
+    pub faults: Vec<String>,
     /// How it ended.
     pub outcome: Option<CallOutcome>,
 }

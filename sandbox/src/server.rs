@@ -1,7 +1,9 @@
 //! The sandbox's middle: takes messages from the transports and gives them to registrar and calls.
 
+mod admission;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,10 +14,10 @@ use tokio_util::task::TaskTracker;
 pub(crate) use crate::journal::{Event, Journal};
 
 use crate::behaviour::{Arrival, Behaviour};
-use crate::builder::{Builder, InviteChallenge};
+use crate::builder::Builder;
 use crate::callee::{Call, Input};
-use crate::digest::{Authenticator, Verdict};
-use crate::registrar::{Limits, Outcome, Registrar};
+use crate::digest::Authenticator;
+use crate::registrar::Registrar;
 use crate::sip::header::uri_user;
 use crate::sip::message::{Message, Start};
 use crate::sip::request::Request;
@@ -44,7 +46,9 @@ pub(crate) struct Server {
     pub(crate) voice: Voice,
     registrar: Mutex<Registrar>,
     authenticator: Mutex<Authenticator>,
-    calls: Mutex<HashMap<DialogKey, mpsc::Sender<Input>>>,
+    calls: Mutex<HashMap<DialogKey, (u64, mpsc::Sender<Input>)>>,
+    /// Tells a call from an earlier one with the same key.
+    next_call: AtomicU64,
     to_lose: AtomicU32,
 }
 
@@ -55,8 +59,9 @@ impl Server {
     pub(crate) fn new(settings: Builder, voice: Voice) -> Self {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let timers = Timers { t1: settings.t1 };
-        let authenticator =
+        let mut authenticator =
             Authenticator::new(settings.realm.clone(), settings.algorithms.clone(), settings.nonce_lifetime);
+        authenticator.same_call_id = settings.same_call_id;
         Self {
             journal: Journal::new(),
             transactions: Arc::new(Transactions::new(timers, cancel.clone(), tasks.clone())),
@@ -64,6 +69,7 @@ impl Server {
             registrar: Mutex::default(),
             authenticator: Mutex::new(authenticator),
             calls: Mutex::default(),
+            next_call: AtomicU64::new(0),
             to_lose: AtomicU32::new(settings.lose_first),
             settings,
             cancel,
@@ -146,60 +152,13 @@ impl Server {
     /// Hands something to a call; `false` when there is no such call or it does not keep up.
     fn pass_on(&self, key: &DialogKey, input: Input) -> bool {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.get(key).is_some_and(|call| call.try_send(input).is_ok())
+        calls.get(key).is_some_and(|(_, call)| call.try_send(input).is_ok())
     }
 
     /// Whether a number that plays deaf was dialled.
     fn is_lost(&self, request: &Request) -> bool {
         let behaviour = uri_user(&request.uri).and_then(Behaviour::dialled);
         behaviour.is_some_and(|behaviour| behaviour.arrival == Arrival::NeverHeard)
-    }
-
-    fn register(&self, transaction: &ServerTransaction) {
-        if let Some((status, phrase)) = &self.settings.refuse_registrations {
-            return transaction.reply(*status, phrase);
-        }
-        let request = &transaction.request;
-        let account = uri_user(&request.to.uri).unwrap_or_default().to_owned();
-        let (user, algorithm) = if self.settings.authenticate {
-            match self.authenticate(transaction, InviteChallenge::Unauthorized) {
-                Some((user, algorithm)) => (user, Some(algorithm)),
-                None => return,
-            }
-        } else {
-            (account.clone(), None)
-        };
-        if user != account {
-            return transaction.reply(403, "Forbidden: not your address of record");
-        }
-        let now = Instant::now();
-        let limits =
-            Limits { min_expires: self.settings.min_expires, max_expires: self.settings.max_expires };
-        let mut registrar = self.registrar.lock().unwrap_or_else(PoisonError::into_inner);
-        match registrar.apply(now, &user, &request.message, &request.call_id, request.cseq, limits) {
-            Outcome::Bad(what) => transaction.reply(400, &format!("Bad Request: {what}")),
-            Outcome::TooBrief(seconds) => {
-                let refusal = transaction.response(423, "Interval Too Brief");
-                transaction.respond(&refusal.with("Min-Expires", seconds.to_string()));
-            }
-            Outcome::Ok { changed } => {
-                let mut answer = transaction.response(200, "OK");
-                for binding in registrar.of(now, &user) {
-                    // Rounded up, or a client would see every registration a second short.
-                    let left = binding.expires_at.duration_since(now).as_secs_f64().ceil();
-                    answer.push("Contact", format!("<{}>;expires={left}", binding.contact));
-                }
-                transaction.respond(&answer);
-                let transport = transaction.source.transport;
-                for (contact, expires) in changed {
-                    let user = user.clone();
-                    self.journal.tell(match expires {
-                        0 => Event::Unregistered { user, contact },
-                        _ => Event::Registered { user, contact, expires, transport, algorithm },
-                    });
-                }
-            }
-        }
     }
 
     fn invite(self: &Arc<Self>, transaction: ServerTransaction, key: DialogKey) {
@@ -209,23 +168,14 @@ impl Server {
         if let Some(Arrival::ChallengedForever(challenge)) = behaviour.map(|behaviour| behaviour.arrival) {
             return self.challenge(&transaction, challenge, false);
         }
-        let user = if self.settings.authenticate {
-            match self.authenticate(&transaction, self.settings.invite_challenge) {
-                Some((user, _)) => Some(user),
-                None => return,
-            }
-        } else {
-            None
-        };
-        if self.settings.require_registration && !self.is_registered(user.as_deref(), &request) {
-            return transaction.reply(403, "Forbidden: not registered");
-        }
+        let Some(user) = self.admit(&transaction) else { return };
         let Some(behaviour) = behaviour else {
             let refusal = transaction.response(404, "Not Found");
             let hint = "399 sandbox \"dial +12025550100 to +12025550199, see outdial sandbox --list\"";
             return transaction.respond(&refusal.with("Warning", hint));
         };
         let (sender, input) = mpsc::channel(INPUT_QUEUE);
+        let number = self.next_call.fetch_add(1, Ordering::Relaxed);
         {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             if self.cancel.is_cancelled() {
@@ -237,72 +187,11 @@ impl Server {
             if calls.len() >= MAX_CALLS {
                 return transaction.reply(503, "Service Unavailable");
             }
-            calls.insert(key.clone(), sender);
+            calls.insert(key.clone(), (number, sender));
         }
-        let call = Call::new(Arc::clone(self), transaction, input, behaviour, dialled, user);
-        let server = Arc::clone(self);
-        self.tasks.spawn(async move {
-            // Also on a panic in a call the dialog must not stay behind.
-            let _entry = CallEntry { server, key };
-            call.run().await;
-        });
-    }
-
-    fn is_registered(&self, user: Option<&str>, request: &Request) -> bool {
-        let user = user.or_else(|| uri_user(&request.from.uri));
-        let registrar = self.registrar.lock().unwrap_or_else(PoisonError::into_inner);
-        user.is_some_and(|user| !registrar.of(Instant::now(), user).is_empty())
-    }
-
-    /// The user whose credentials hold; otherwise the challenge or refusal has been sent.
-    fn authenticate(
-        &self,
-        transaction: &ServerTransaction,
-        challenge: InviteChallenge,
-    ) -> Option<(String, crate::DigestAlgorithm)> {
-        let request = &transaction.request;
-        let name = match challenge {
-            InviteChallenge::Unauthorized => "Authorization",
-            InviteChallenge::ProxyAuthenticationRequired => "Proxy-Authorization",
-        };
-        // A credentials header holds one set of comma-separated parameters and is no list.
-        let credentials = request.message.lines(name);
-        let accounts = &self.settings.accounts;
-        let password = |user: &str| {
-            accounts.iter().find(|(name, _)| name == user).map(|(_, password)| password.as_str())
-        };
-        let verdict = {
-            let mut authenticator = self.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
-            authenticator.verify(Instant::now(), &request.method, &credentials, password)
-        };
-        let stale = verdict == Verdict::Stale;
-        let reason = match verdict {
-            Verdict::Accepted { user, algorithm } => return Some((user, algorithm)),
-            Verdict::Missing => None,
-            Verdict::Stale => Some("stale nonce"),
-            Verdict::Refused(reason) => Some(reason),
-        };
-        if let Some(reason) = reason {
-            let (method, peer) = (request.method.clone(), transaction.source.peer);
-            self.journal.tell(Event::AuthenticationRefused { method, peer, reason });
-        }
-        self.challenge(transaction, challenge, stale);
-        None
-    }
-
-    fn challenge(&self, transaction: &ServerTransaction, challenge: InviteChallenge, stale: bool) {
-        let (mut response, name) = match challenge {
-            InviteChallenge::Unauthorized => (transaction.response(401, "Unauthorized"), "WWW-Authenticate"),
-            InviteChallenge::ProxyAuthenticationRequired => {
-                (transaction.response(407, "Proxy Authentication Required"), "Proxy-Authenticate")
-            }
-        };
-        let mut authenticator = self.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
-        for value in authenticator.challenges(Instant::now(), stale) {
-            response.push(name, value);
-        }
-        drop(authenticator);
-        transaction.respond(&response);
+        let entry = CallEntry { server: Arc::clone(self), key, number };
+        let call = Call::new(Arc::clone(self), entry, transaction, input, behaviour, dialled, user);
+        self.tasks.spawn(call.run());
     }
 
     pub(crate) fn registrations(&self) -> Vec<crate::Registration> {
@@ -341,15 +230,26 @@ impl Server {
     }
 }
 
-/// Takes a call out of the table when it is over.
-struct CallEntry {
+/// A call's place in the table; it goes with the call.
+pub(crate) struct CallEntry {
     server: Arc<Server>,
     key: DialogKey,
+    number: u64,
+}
+
+impl CallEntry {
+    /// From now on a request of this dialog finds nobody, and an INVITE begins anew.
+    pub(crate) fn remove(&self) {
+        let mut calls = self.server.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            calls.remove(&self.key);
+        }
+    }
 }
 
 impl Drop for CallEntry {
     fn drop(&mut self) {
-        self.server.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.remove();
     }
 }
 

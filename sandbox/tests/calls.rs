@@ -31,6 +31,7 @@ async fn echo_over_every_transport() {
         assert_eq!(record.media.received, 8);
         assert_eq!(record.recording.unwrap().samples.len(), 8 * 160);
         assert!(record.answered.is_some() && record.confirmed.is_some());
+        assert_eq!(record.faults, [""; 0]);
     }
     assert_eq!(sandbox.active_calls(), 0);
     sandbox.shutdown().await;

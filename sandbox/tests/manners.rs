@@ -480,3 +480,62 @@ async fn events_tell_a_call_in_order() {
     sandbox.shutdown().await;
     assert!(events.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_caller_that_follows_contact_and_route_set_is_without_fault() {
+    let sandbox = builder().behind_proxy().start().await.unwrap();
+    for transport in [Transport::Udp, Transport::Tls] {
+        let mut client = Client::new(&sandbox, transport).await;
+        let answer = client.invite(&number("instant-answer"), &Rtp::new().await.plain_offer()).await;
+        assert!(answer.header("Contact").unwrap().contains("198.51.100.1"));
+        assert_eq!(client.bye().await.status(), 200);
+        assert_eq!(sandbox.call_ended(&client.call_id).await.faults, [""; 0]);
+    }
+    let mut client = Client::new(&sandbox, Transport::Udp).await;
+    let uri = client.uri(&number("instant-answer"));
+    client.send("INVITE", &uri, &[], &Rtp::new().await.plain_offer()).await;
+    client.to_tag = client.response(200).await.to_tag().map(str::to_owned);
+    client.cseq += 1;
+    client.send("ACK", &uri, &[], "").await;
+    client.bye().await;
+    let faults = sandbox.call_ended(&client.call_id).await.faults;
+    assert_eq!(faults.len(), 5, "{faults:?}");
+    assert!(faults[0].starts_with("ACK to sip:+12025550116@"), "{faults:?}");
+    assert!(faults[1].starts_with("ACK without the Route"), "{faults:?}");
+    assert_eq!(faults[2], "ACK with CSeq 2 for an INVITE with 1");
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_interval_that_is_too_small_is_refused_and_the_retry_is_a_new_call() {
+    let sandbox = builder().start().await.unwrap();
+    let mut client = Client::new(&sandbox, Transport::Udp).await;
+    let (number, sdp) = (number("session-interval"), Rtp::new().await.plain_offer());
+    let refusal = client.invite_with(&number, &[("Session-Expires", "90;refresher=uac")], &sdp).await;
+    assert_eq!((refusal.status(), refusal.header("Min-SE")), (422, Some("600")));
+    client.to_tag = None;
+    let answer = client.invite_with(&number, &[("Session-Expires", "600"), ("Min-SE", "600")], &sdp).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(client.bye().await.status(), 200);
+    assert_eq!(sandbox.calls().iter().filter(|call| call.call_id == client.call_id).count(), 2);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn calls_over_ipv6() {
+    let any = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    let sandbox = builder().udp(any).tcp(any).tls(any).start().await.unwrap();
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        let mut client = Client::new(&sandbox, transport).await;
+        let rtp = Rtp::bind("[::1]:0").await;
+        let offer = rtp.plain_offer().replace("IN IP4 127.0.0.1", "IN IP6 ::1");
+        let answer = client.invite(&number("instant-answer"), &offer).await;
+        assert!(answer.body.contains("c=IN IP6 ::1\r\n"), "{}", answer.body);
+        let address = std::net::SocketAddr::new(any.ip(), media_address(&answer.body).port());
+        rtp.socket.send_to(&packet(0, 1, 160, &[3; 160]), address).await.unwrap();
+        assert_eq!(rtp_types::RtpPacket::parse(&rtp.receive().await).unwrap().payload(), [3; 160]);
+        assert_eq!(client.bye().await.status(), 200);
+        assert_eq!(sandbox.call_ended(&client.call_id).await.faults, [""; 0]);
+    }
+    sandbox.shutdown().await;
+}

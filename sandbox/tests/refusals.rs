@@ -42,7 +42,6 @@ const REFUSALS: &[Refusal] = &[
     ("redirect", 302, "Moved Temporarily", false, Some(("Contact", "<sip:+12025550100@"))),
     ("anonymity", 433, "Anonymity Disallowed", false, None),
     ("not-acceptable-406", 406, "Not Acceptable", false, None),
-    ("not-implemented", 501, "Not Implemented", false, None),
     ("q850-17", 480, "Temporarily Unavailable", false, Some(("Reason", "Q.850;cause=17"))),
     ("q850-1", 500, "Server Internal Error", false, Some(("Reason", "Q.850;cause=1"))),
     ("q850-34", 503, "Service Unavailable", false, Some(("Reason", "Q.850;cause=34"))),
@@ -164,5 +163,29 @@ async fn a_trunk_can_insist_on_registration() {
     client.to_tag = None;
     assert_eq!(client.authenticated("REGISTER", "sip:sandbox", &[], "").await.status(), 200);
     assert_eq!(client.invite("+12025550102", "").await.status(), 486);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_trunk_can_insist_on_the_call_id_and_on_the_account_in_from() {
+    let sandbox = Sandbox::builder().same_call_id_on_retry().account_in_from().start().await.unwrap();
+    let mut client = Client::new(&sandbox, Transport::Udp).await;
+    let uri = client.uri("+12025550102");
+    client.send("INVITE", &uri, &[], "").await;
+    let challenge = client.final_response("INVITE").await;
+    client.call_id = common::unique();
+    client.retry(&challenge, "INVITE", &uri, &[], "").await;
+    let refusal = client.final_response("INVITE").await;
+    assert_eq!(refusal.phrase(), "Forbidden: not the Call-ID that was challenged");
+    client.ack_refusal(&refusal, &uri).await;
+
+    let mut client = Client::new(&sandbox, Transport::Udp).await;
+    client.send("INVITE", &uri, &[], "").await;
+    let challenge = client.final_response("INVITE").await;
+    client.ack_refusal(&challenge, &uri).await;
+    let credentials = client.credentials(&challenge, "INVITE", &uri, 1);
+    client.user = "+12025550000".to_owned();
+    client.send("INVITE", &uri, &[(credentials.0, &credentials.1)], "").await;
+    assert_eq!(client.final_response("INVITE").await.phrase(), "Forbidden: From is not your account");
     sandbox.shutdown().await;
 }

@@ -33,6 +33,15 @@ impl Behaviour {
     }
 }
 
+/// The headings, each with the first line below it.
+pub(super) static GROUPS: &[(u8, &str)] = &[
+    (0, "What people and machines do"),
+    (20, "Refusals by status"),
+    (50, "Refusals by reason"),
+    (60, "Odd answers and odd dialogs"),
+    (85, "Bad networks, odd ringing, transfers"),
+];
+
 /// Sentences without end, for interrupting.
 const STORY: &[&str] = &[
     "I will keep talking until you hang up.",
@@ -43,7 +52,6 @@ const STORY: &[&str] = &[
 
 #[rustfmt::skip] // One row is easier to compare with the next than one argument with the next.
 pub(super) static TABLE: &[Behaviour] = &[
-    // What people do.
     row(0, "echo", End::Completed, "rings for a second, answers, sends back whatever it hears",
         &[RING, Pause(1000), ANSWER, ECHO, Talk]),
     row(1, "greeting", End::Completed, "answers, speaks a greeting, then listens and records",
@@ -90,7 +98,6 @@ pub(super) static TABLE: &[Behaviour] = &[
     row(19, "talks-on", End::Completed, "talks without end, to try out barge-in",
         &[RING, Pause(500), ANSWER, SILENCE, TalkOn(STORY)]),
 
-    // Refusals, by status.
     row(20, "bad-request", End::Failed, "400 Bad Request", &[Refuse(400, "Bad Request", &[])]),
     row(21, "payment-required", End::Rejected, "402 Payment Required", &[Refuse(402, "Payment Required", &[])]),
     row(22, "forbidden", End::Rejected, "403 Forbidden", &[Refuse(403, "Forbidden", &[])]),
@@ -132,9 +139,9 @@ pub(super) static TABLE: &[Behaviour] = &[
         &[Redirect]),
     row(47, "anonymity", End::Rejected, "433 Anonymity Disallowed", &[Refuse(433, "Anonymity Disallowed", &[])]),
     row(48, "not-acceptable-406", End::MediaFailed, "406 Not Acceptable", &[Refuse(406, "Not Acceptable", &[])]),
-    row(49, "not-implemented", End::Failed, "501 Not Implemented", &[Refuse(501, "Not Implemented", &[])]),
+    row(49, "session-interval", End::Completed, "422 for a session timer below 600 s; else an echo",
+        &[RING, Pause(500), ANSWER, ECHO, Talk]).but(Quirk::MinSessionExpires(600)),
 
-    // Refusals whose meaning is in the Reason header.
     row(50, "q850-17", End::Busy, "480 with Q.850 cause 17, user busy",
         &[Refuse(480, "Temporarily Unavailable", &[("Reason", "Q.850;cause=17;text=\"User busy\"")])]),
     row(51, "q850-1", End::NotFound, "500 with Q.850 cause 1, unallocated number",
@@ -157,7 +164,6 @@ pub(super) static TABLE: &[Behaviour] = &[
     row(59, "rings-then-busy", End::Busy, "rings for five seconds, then 486",
         &[RING, Pause(5000), Refuse(486, "Busy Here", &[])]),
 
-    // Answers that go wrong, and dialogs with odd manners.
     row(60, "no-sdp", End::MediaFailed, "200 without SDP",
         &[RING, Pause(500), Answer(Kind::NoSdp), Talk]),
     row(61, "malformed-sdp", End::MediaFailed, "200 with a body that is no SDP",
@@ -210,7 +216,6 @@ pub(super) static TABLE: &[Behaviour] = &[
     row(84, "reliable-ringing", End::Completed, "180 sent reliably (100rel) and its PRACK, then echo",
         &[RingReliably, Pause(500), ANSWER, ECHO, Talk]),
 
-    // Networks.
     row(85, "loses-packets", End::Completed, "echo that loses every twentieth packet (5 %)",
         &[RING, Pause(500), ANSWER, Impair(Impairment::LoseEvery(20)), ECHO, Talk]),
     row(86, "jitter", End::Completed, "echo with up to 60 ms of jitter",
@@ -222,7 +227,6 @@ pub(super) static TABLE: &[Behaviour] = &[
     row(89, "digits-by-info", End::Completed, "presses 1234# at the caller by SIP INFO",
         &[RING, Pause(500), ANSWER, SILENCE, Pause(500), PressByInfo("1234#"), Talk]),
 
-    // Before the answer, and transfers.
     row(90, "progress-without-sdp", End::Completed, "183 without SDP, then 180, then echo",
         &[Provisional(183, "Session Progress"), Pause(300), RING, Pause(500), ANSWER, ECHO, Talk]),
     row(91, "forwarded", End::Completed, "181 and 182 before the ringing, then echo",

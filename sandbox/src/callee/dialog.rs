@@ -6,6 +6,9 @@ use crate::sip::request::Request;
 use crate::sip::{branch, token};
 use crate::transport::Flow;
 
+/// An address that only the pretended proxy could reach (RFC 5737).
+const HIDDEN: &str = "198.51.100.1:5060";
+
 #[derive(Debug)]
 pub(crate) struct Dialog {
     call_id: String,
@@ -19,12 +22,13 @@ pub(crate) struct Dialog {
     routes: Vec<String>,
     local_cseq: u32,
     remote_cseq: u32,
+    behind_proxy: bool,
     /// Where requests go: the way that the caller's last request came.
     pub(crate) flow: Flow,
 }
 
 impl Dialog {
-    pub(crate) fn new(invite: &Request, tag: &str, flow: Flow) -> Self {
+    pub(crate) fn new(invite: &Request, tag: &str, flow: Flow, behind_proxy: bool) -> Self {
         let header = |name| invite.message.header(name).unwrap_or_default().to_owned();
         Self {
             call_id: invite.call_id.clone(),
@@ -35,12 +39,43 @@ impl Dialog {
             routes: invite.message.values("Record-Route").into_iter().map(str::to_owned).collect(),
             local_cseq: 0,
             remote_cseq: invite.cseq,
+            behind_proxy,
             flow,
         }
     }
 
     pub(crate) fn tag(&self) -> &str {
         self.tags.last().map_or("", String::as_str)
+    }
+
+    /// The Contact URI of our answers.
+    fn target(&self) -> String {
+        let (address, transport) = (self.flow.local(), self.flow.transport.uri_param());
+        match self.behind_proxy {
+            true => format!("sip:sandbox@{HIDDEN};transport={transport}"),
+            false => format!("sip:sandbox@{address};transport={transport}"),
+        }
+    }
+
+    /// The value of the Contact header.
+    pub(crate) fn contact(&self) -> String {
+        format!("<{}>", self.target())
+    }
+
+    /// The Record-Route of the proxy that we pretend to stand behind.
+    pub(crate) fn proxy(&self) -> Option<String> {
+        let (address, transport) = (self.flow.local(), self.flow.transport.uri_param());
+        self.behind_proxy.then(|| format!("<sip:{address};transport={transport};lr>"))
+    }
+
+    /// Whether a Request-URI is our Contact; URI parameters may come in another order.
+    pub(crate) fn is_target(&self, uri: &str) -> bool {
+        let parts = |uri: &str| {
+            let mut parts: Vec<_> = uri.split(';').map(str::to_ascii_lowercase).collect();
+            parts.sort();
+            parts
+        };
+        parts(uri) == parts(&self.target())
     }
 
     /// Another fork: answers carry a new tag from here on.
@@ -102,7 +137,7 @@ impl Dialog {
         request.push("To", self.remote.clone());
         request.push("Call-ID", self.call_id.clone());
         request.push("CSeq", format!("{cseq} {method}"));
-        request.push("Contact", self.flow.contact());
+        request.push("Contact", self.contact());
         request.push("User-Agent", crate::SERVER);
         (request, branch)
     }

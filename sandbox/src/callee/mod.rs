@@ -16,7 +16,7 @@ use self::session::Session;
 use crate::behaviour::{Behaviour, Quirk, Step};
 use crate::journal::{CallOutcome, CallRecord, Event, Recording};
 use crate::media::{Heard, Media, MediaCounts};
-use crate::server::Server;
+use crate::server::{CallEntry, Server};
 use crate::sip::message::Message;
 use crate::sip::request::Request;
 use crate::sip::transaction::ServerTransaction;
@@ -58,6 +58,7 @@ struct Repeating {
 
 pub(crate) struct Call {
     server: Arc<Server>,
+    entry: CallEntry,
     behaviour: &'static Behaviour,
     invite: ServerTransaction,
     dialog: Dialog,
@@ -81,6 +82,7 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(
         server: Arc<Server>,
+        entry: CallEntry,
         invite: ServerTransaction,
         input: mpsc::Receiver<Input>,
         behaviour: &'static Behaviour,
@@ -108,14 +110,16 @@ impl Call {
             media: MediaCounts::default(),
             recording: None,
             replies: Vec::new(),
+            faults: Vec::new(),
             outcome: None,
         };
         let acks_to_lose = if let Quirk::LosesAcks(count) = behaviour.quirk { count } else { 0 };
         Self {
-            dialog: Dialog::new(request, &invite.tag, invite.source.clone()),
+            dialog: Dialog::new(request, &invite.tag, invite.source.clone(), server.settings.behind_proxy),
             session: Session::new(),
             deadline: Instant::now() + server.settings.max_call,
             server,
+            entry,
             behaviour,
             invite,
             input,
@@ -235,6 +239,13 @@ impl Call {
         }
     }
 
+    /// Notes that the caller's stack broke a rule.
+    fn fault(&mut self, what: String) {
+        tracing::info!(call_id = %self.record.call_id, %what, "the caller broke a rule");
+        self.record.faults.push(what);
+        self.server.journal.store(&self.record);
+    }
+
     fn publish(&mut self, event: impl FnOnce(Box<CallRecord>) -> Event) {
         self.server.journal.store(&self.record);
         self.server.journal.tell(event(Box::new(self.record.clone())));
@@ -252,6 +263,8 @@ impl Call {
             Over::TimedOut => CallOutcome::TimedOut,
             Over::Shutdown => CallOutcome::Shutdown,
         };
+        // A caller may try again under the same Call-ID as soon as it has the last answer.
+        self.entry.remove();
         match &outcome {
             CallOutcome::Refused(_) | CallOutcome::CalleeHungUp => {}
             // A BYE ends an early dialog as well (RFC 3261 section 15.1.2).
@@ -269,7 +282,8 @@ impl Call {
         if let Some(media) = self.media.take() {
             let report = media.finish().await;
             self.record.media = report.counts;
-            if let Some((samples, sample_rate)) = report.recording {
+            if let Some((samples, sample_rate)) = report.recording.filter(|(samples, _)| !samples.is_empty())
+            {
                 let wav = self.write_wav(&samples, sample_rate).await;
                 self.record.recording = Some(Recording { samples: samples.into(), sample_rate, wav });
             }

@@ -46,6 +46,15 @@ impl Call {
             self.acks_to_lose -= 1;
             return;
         }
+        if self.record.confirmed.is_none() {
+            self.check_route(ack);
+            if ack.cseq != self.invite.request.cseq {
+                self.fault(format!(
+                    "ACK with CSeq {} for an INVITE with {}",
+                    ack.cseq, self.invite.request.cseq
+                ));
+            }
+        }
         self.stop_repeating();
         if self.session.offered.is_some() {
             self.take_answer(&ack.message.body);
@@ -68,6 +77,7 @@ impl Call {
             transaction.reply(500, "Server Internal Error: CSeq out of order");
             return Ok(());
         }
+        self.check_route(request);
         match request.method.as_str() {
             "BYE" => {
                 if self.behaviour.quirk != Quirk::DeafToBye {
@@ -91,6 +101,18 @@ impl Call {
         Ok(())
     }
 
+    /// A request within the dialog goes to the Contact, by way of the route set (RFC 3261 section 12.2.1.1).
+    fn check_route(&mut self, request: &Request) {
+        if !self.dialog.is_target(&request.uri) {
+            self.fault(format!("{} to {} instead of the Contact", request.method, request.uri));
+        }
+        let routed =
+            self.dialog.proxy().is_none_or(|proxy| request.message.values("Route").contains(&proxy.as_str()));
+        if !routed {
+            self.fault(format!("{} without the Route that Record-Route asked for", request.method));
+        }
+    }
+
     /// A re-INVITE or UPDATE of the caller (RFC 3261 section 14.2, RFC 3311).
     fn renegotiate(&mut self, transaction: &ServerTransaction) {
         let request = &transaction.request;
@@ -98,7 +120,7 @@ impl Call {
         if is_invite && (self.session.offered.is_some() || self.repeating.is_some()) {
             return transaction.reply(491, "Request Pending");
         }
-        let contact = self.dialog.flow.contact();
+        let contact = self.dialog.contact();
         let response = transaction.response(200, "OK").with("Contact", contact).with("Allow", ALLOW);
         let body = request.message.body.clone();
         let response = if !body.is_empty() {
@@ -153,7 +175,7 @@ impl Call {
             Quirk::Transfer(Transfer::TargetBusy) => "SIP/2.0 486 Busy Here",
             _ => "SIP/2.0 200 OK",
         };
-        let contact = self.dialog.flow.contact();
+        let contact = self.dialog.contact();
         transaction.respond(&transaction.response(202, "Accepted").with("Contact", contact));
         let id = transaction.request.cseq;
         for (state, line) in

@@ -41,6 +41,7 @@ impl Call {
         if !crosses && !self.behaviour.steps.iter().any(wants_sound) {
             return Ok(());
         }
+        self.check_session_interval()?;
         let body = self.invite.request.message.body.clone();
         if !body.is_empty() {
             match sdp::negotiate(&body, &self.preferences()) {
@@ -61,6 +62,17 @@ impl Call {
         }
         if let Some(negotiation) = &self.session.negotiation {
             self.configure(negotiation.agreed.clone());
+        }
+        Ok(())
+    }
+
+    /// Refuses a session timer that is too short for this number (RFC 4028 section 6).
+    fn check_session_interval(&mut self) -> Result<(), Over> {
+        let Quirk::MinSessionExpires(least) = self.behaviour.quirk else { return Ok(()) };
+        let asked = self.invite.request.message.header("Session-Expires");
+        let seconds = asked.and_then(|value| value.split(';').next()?.trim().parse::<u32>().ok());
+        if seconds.is_some_and(|seconds| seconds < least) {
+            return Err(self.refuse(422, "Session Interval Too Small", &[("Min-SE", &least.to_string())]));
         }
         Ok(())
     }

@@ -99,8 +99,11 @@ impl Call {
         let mut invite = self.invite.clone();
         invite.tag = self.dialog.tag().to_owned();
         let mut response = invite.response(status, phrase);
+        if let Some(proxy) = self.dialog.proxy() {
+            response.push("Record-Route", proxy);
+        }
         response.copy("Record-Route", &self.invite.request.message);
-        response.with("Contact", self.dialog.flow.contact()).with("Allow", ALLOW)
+        response.with("Contact", self.dialog.contact()).with("Allow", ALLOW)
     }
 
     pub(super) fn refuse(&mut self, status: u16, phrase: &str, headers: &[(&str, &str)]) -> Over {
@@ -108,6 +111,7 @@ impl Call {
         for (name, value) in headers {
             refusal.push(name, *value);
         }
+        self.entry.remove();
         self.invite.respond(&refusal);
         Over::Refused(status)
     }

@@ -12,7 +12,7 @@ pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO, PRACK, REFER, NOTIFY";
 
 /// Option tags that a Require header may name.
-pub(crate) const EXTENSIONS: [&str; 1] = ["100rel"];
+pub(crate) const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 
 /// A fresh tag, branch or nonce part: 16 hexadecimal digits.
 pub(crate) fn token() -> String {

@@ -109,9 +109,4 @@ impl Flow {
         let ip = facing().map_or(self.local.ip(), |address: SocketAddr| address.ip());
         SocketAddr::new(ip, self.local.port())
     }
-
-    /// The value of a Contact header.
-    pub(crate) fn contact(&self) -> String {
-        format!("<sip:sandbox@{};transport={}>", self.local(), self.transport.uri_param())
-    }
 }

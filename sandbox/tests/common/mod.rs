@@ -91,6 +91,9 @@ pub struct Client {
     pub cseq: u32,
     pub branch: String,
     pub prefer: &'static str,
+    /// The Contact of the last answer, and the Route headers that lead there.
+    pub target: Option<String>,
+    pub routes: Vec<String>,
     set_aside: VecDeque<Received>,
 }
 
@@ -102,9 +105,10 @@ impl Client {
             Transport::Tls => sandbox.tls(),
         }
         .expect("the transport is on");
+        let any = SocketAddr::new(server.ip(), 0);
         let (wire, local) = match transport {
             Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                let socket = UdpSocket::bind(any).await.unwrap();
                 socket.connect(server).await.unwrap();
                 let local = socket.local_addr().unwrap();
                 (Wire::Datagram(socket), local)
@@ -134,6 +138,8 @@ impl Client {
             cseq: 0,
             branch: String::new(),
             prefer: "SHA-256",
+            target: None,
+            routes: Vec::new(),
             set_aside: VecDeque::new(),
         }
     }
@@ -367,7 +373,8 @@ impl Client {
         let response = self.authenticated("INVITE", &uri, headers, sdp).await;
         self.to_tag = response.to_tag().map(str::to_owned);
         if response.status() < 300 {
-            self.send("ACK", &uri, &[], "").await;
+            self.follow(&response);
+            self.send_within("ACK").await;
         } else {
             self.ack_refusal(&response, &uri).await;
         }
@@ -375,9 +382,24 @@ impl Client {
     }
 
     pub async fn bye(&mut self) -> Received {
-        let uri = format!("sip:sandbox@{}", self.server);
-        self.send("BYE", &uri, &[], "").await;
+        self.send_within("BYE").await;
         self.final_response("BYE").await
+    }
+
+    /// Learns target and route set from an answer (RFC 3261 section 12.1.2).
+    pub fn follow(&mut self, answer: &Received) {
+        let contact = answer.header("Contact").expect("a Contact").trim_matches(['<', '>']);
+        self.target = Some(contact.to_owned());
+        self.routes = answer.all("Record-Route").into_iter().rev().map(str::to_owned).collect();
+        self.to_tag = answer.to_tag().map(str::to_owned);
+    }
+
+    /// A request to the target by the route set.
+    pub async fn send_within(&mut self, method: &str) {
+        let target = self.target.clone().unwrap_or_else(|| format!("sip:sandbox@{}", self.server));
+        let routes = self.routes.clone();
+        let headers: Vec<_> = routes.iter().map(|route| ("Route", route.as_str())).collect();
+        self.send(method, &target, &headers, "").await;
     }
 
     pub fn uri(&self, number: &str) -> String {
@@ -425,7 +447,11 @@ pub struct Rtp {
 
 impl Rtp {
     pub async fn new() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::bind("127.0.0.1:0").await
+    }
+
+    pub async fn bind(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).await.unwrap();
         let port = socket.local_addr().unwrap().port();
         Self { socket, port }
     }
