@@ -1,6 +1,6 @@
 //! Runs the C compiler.
 
-use crate::{Context, codecs::Codecs, files, sanitizer};
+use crate::{Context, codecs::Codecs, files, instrumentation};
 use std::path::{Path, PathBuf};
 
 /// Definitions that both the C code and the bindings see.
@@ -12,12 +12,12 @@ pub(crate) fn defines(codecs: &Codecs) -> Vec<(&'static str, Option<String>)> {
         ("_GNU_SOURCE", None),
         ("PJSIP_SYS_HAS_G729", Some(u8::from(codecs.g729).to_string())),
     ];
-    if !sanitizer::asserts() {
+    if !instrumentation::asserts() {
         // With it a failed pj_assert is logged; without, it ends the process, and some of them
         // can be reached by what the network sends.
         defines.push(("NDEBUG", None));
     }
-    if sanitizer::pool_debug() {
+    if instrumentation::pool_debug() {
         defines.push(("PJ_POOL_DEBUG", Some("1".to_owned())));
     }
     defines
@@ -28,7 +28,8 @@ pub(crate) fn defines(codecs: &Codecs) -> Vec<(&'static str, Option<String>)> {
 /// The linker reads static libraries from left to right: users first.
 pub(crate) fn libraries(context: &Context) -> Result<(), String> {
     let mut shim = compiler(context);
-    shim.warnings(true).files([context.package.join("c/shim.c"), context.package.join("c/random.c")]);
+    shim.warnings(true);
+    shim.files(["pool_debug", "random", "shim"].map(|name| context.package.join(format!("c/{name}.c"))));
 
     let mut pjproject = compiler(context);
     // Third-party code: its warnings are for its maintainers.
@@ -63,7 +64,8 @@ fn compiler(context: &Context) -> cc::Build {
     // Written for compilers that take less liberty: lists and addresses are cast between types.
     build.flag("-fno-strict-aliasing").flag("-fno-strict-overflow");
     build.flag_if_supported("-fno-delete-null-pointer-checks");
-    match sanitizer::name() {
+    instrumentation::for_fuzzing(&mut build);
+    match instrumentation::sanitizer() {
         Some(name) => {
             build.flag(format!("-fsanitize={name}")).flag("-fno-omit-frame-pointer").debug(true);
         }

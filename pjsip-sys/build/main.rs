@@ -4,9 +4,9 @@ mod bindings;
 mod codecs;
 mod compile;
 mod files;
+mod instrumentation;
 mod locate;
 mod metadata;
-mod sanitizer;
 
 use std::env;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ fn run() -> Result<(), String> {
     let context = Context { sources, package, out, includes, defines, codecs };
 
     rerun_rules(&context);
-    sanitizer::print_cfg();
+    instrumentation::print_cfg();
     compile::libraries(&context)?;
     bindings::generate(&context)?;
     metadata::print(&context)
@@ -79,7 +79,7 @@ fn rerun_rules(context: &Context) {
         }
     }
     println!("cargo::rerun-if-changed={}", context.sources.libsrtp.display());
-    sanitizer::rerun_rules();
+    instrumentation::rerun_rules();
 }
 
 fn variable(name: &str) -> Result<String, String> {

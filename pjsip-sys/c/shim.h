@@ -12,7 +12,9 @@
 #include <pjsip_ua.h>
 #include <pjsua-lib/pjsua.h>
 
-/* Memory of a pool, zeroed. Under PJ_POOL_DEBUG the pj_pool_* functions are macros. */
+#include "pool_debug.h"
+
+/* pj_pool_create without its last parameter; memory of a pool, zeroed. */
 pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,
                              pj_size_t increment);
 void *pjsys_pool_zalloc(pj_pool_t *pool, pj_size_t size);
