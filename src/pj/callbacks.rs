@@ -54,7 +54,8 @@ pub(super) fn offer_ptime(ptime: Duration) {
     PTIME.store(u32::try_from(ptime.as_millis()).unwrap_or(20), Ordering::Relaxed);
 }
 
-/// Fills PJSUA's table.
+/// Fills PJSUA's table. There is no callback for incoming calls on purpose: without one PJSUA takes none, whether with
+/// Replaces or without.
 pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_state = Some(on_call_state);
     table.on_call_media_state = Some(on_call_media_state);
@@ -62,9 +63,7 @@ pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_stream_created2 = Some(on_stream_created2);
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
-    table.on_call_replace_request2 = Some(on_call_replace_request2);
     table.on_call_redirected = Some(on_call_redirected);
-    table.on_incoming_call = Some(on_incoming_call);
     table.on_reg_state2 = Some(on_reg_state2);
     table.on_transport_state = Some(on_transport_state);
 }
@@ -236,20 +235,6 @@ unsafe extern "C" fn on_call_transfer_request2(
     }
 }
 
-/// A stranger who knows a dialog's tags must not take the call over (RFC 3891): refused.
-unsafe extern "C" fn on_call_replace_request2(
-    _call: sys::pjsua_call_id,
-    _request: *mut sys::pjsip_rx_data,
-    code: *mut c_int,
-    _phrase: *mut sys::pj_str_t,
-    _setting: *mut sys::pjsua_call_setting,
-) {
-    // SAFETY: PJSUA passes a place for the answer.
-    if let Some(code) = unsafe { code.as_mut() } {
-        *code = sys::PJSIP_SC_FORBIDDEN as c_int;
-    }
-}
-
 unsafe extern "C" fn on_call_transfer_status(
     call: sys::pjsua_call_id,
     code: c_int,
@@ -276,16 +261,6 @@ unsafe extern "C" fn on_call_redirected(
         allowed.as_ref().is_some_and(|allowed| allowed.contains(&key))
     });
     if allowed { sys::PJSIP_REDIRECT_ACCEPT_REPLACE } else { sys::PJSIP_REDIRECT_STOP }
-}
-
-/// Only a fault in `wire`, which answers requests from outside a dialog, lets an INVITE come here.
-unsafe extern "C" fn on_incoming_call(
-    _account: sys::pjsua_acc_id,
-    call: sys::pjsua_call_id,
-    _request: *mut sys::pjsip_rx_data,
-) {
-    // SAFETY: PJSUA passes the slot of the new call and copies nothing of ours.
-    unsafe { sys::pjsua_call_hangup(call, sys::PJSIP_SC_FORBIDDEN, ptr::null(), ptr::null()) };
 }
 
 unsafe extern "C" fn on_reg_state2(account: sys::pjsua_acc_id, info: *mut sys::pjsua_reg_info) {

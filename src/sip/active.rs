@@ -35,7 +35,18 @@ pub(super) struct ActiveCall {
     talk_limit: Duration,
     /// We ended it, and wait till then at most for the far end's last word.
     last_word_by: Option<Instant>,
+    /// The latest offer of ours within the call.
+    offer: Option<Offer>,
+    /// When it is made again, after it met one of the callee's.
+    offer_again_at: Option<Instant>,
     watch: Watch,
+}
+
+/// A re-INVITE that the application asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Hold,
+    Resume,
 }
 
 /// Whether RTP still comes.
@@ -66,6 +77,8 @@ impl ActiveCall {
             ring_timeout,
             talk_limit,
             last_word_by: None,
+            offer: None,
+            offer_again_at: None,
             watch: Watch::default(),
         };
         (call, invite)
@@ -172,6 +185,23 @@ impl ActiveCall {
     pub(super) fn hold(&mut self, now: Instant, on: bool) {
         self.watch.on_hold = on;
         self.signal(now, Signal::Hold(on));
+    }
+
+    /// An offer of ours is on its way.
+    pub(super) fn offered(&mut self, offer: Offer) {
+        self.offer = Some(offer);
+        self.offer_again_at = None;
+    }
+
+    /// The offer was refused for the moment.
+    pub(super) fn offer_again_at(&mut self, at: Instant) {
+        self.offer_again_at = self.offer.map(|_| at);
+    }
+
+    /// The offer that is to be made again now.
+    pub(super) fn offer_due(&mut self, now: Instant) -> Option<Offer> {
+        self.offer_again_at.take_if(|at| now >= *at)?;
+        self.offer
     }
 
     /// We ended it: from here on it waits for the far end's last word.

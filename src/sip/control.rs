@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::oneshot;
 
-use super::active::ActiveCall;
+use super::active::{ActiveCall, Offer};
 use super::endpoint::{Counters, Shutdown};
 use super::trunk::Trunk;
 use crate::audio::dtmf::Digit;
@@ -327,6 +327,10 @@ impl Control {
                     call.blame(LocalCause::SrtpRefused, Some(detail));
                 }
                 let answered = (200..300).contains(&status.code);
+                if status.code == 491 {
+                    // Both ends offered at once (RFC 3261 §14.1): the owner of the Call-ID waits 2.1 to 4 s.
+                    call.offer_again_at(now + Duration::from_millis(rand::random_range(210..=400) * 10));
+                }
                 call.response(now, status, has_sdp);
                 // After our CANCEL a refusal is the far end's last word; a 200 that crossed it is followed by BYE.
                 if last && !answered && call.is_ending() && call.slot.is_none() {
@@ -342,7 +346,11 @@ impl Control {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let srtp_required = self.trunks[call.trunk].requires_srtp();
         let Some(media) = media else {
-            return self.end(key, LocalCause::MediaSetup, Some("the answer left no usable media".to_owned()));
+            // An answer that is `inactive`, or has the address 0.0.0.0: answered, and put on hold at once.
+            call.media.mark_answered();
+            let answered = Answered { codec: "none".to_owned(), srtp: None, remote: None };
+            call.signal(now, Signal::Answered(answered));
+            return call.hold(now, true);
         };
         // PJSIP refuses this itself; a call in the clear against the operator's word would be the worst of faults.
         if srtp_required && media.srtp.is_none() {
@@ -409,7 +417,8 @@ impl Control {
             (Some(300..), _) if !answered => return,
             (Some(200..=299), _) if !answered => {
                 let detail = format!("the callee's answer could not be used: {code} {phrase}");
-                (LocalCause::NoCommonCodec, detail)
+                let agreed = !matches!(code, 406 | 415 | 416 | 488);
+                (if agreed { LocalCause::MediaSetup } else { LocalCause::NoCommonCodec }, detail)
             }
             (_, 408) => (LocalCause::NoResponse, "no response came in time".to_owned()),
             (_, 502) => (LocalCause::DnsFailed, "the trunk's host name did not resolve".to_owned()),
@@ -449,14 +458,8 @@ impl Control {
                     .map_err(|error| CallError::Failed(error.text)),
                 )
             }
-            Command::Hold { reply } => {
-                let Some(slot) = slot else { return };
-                (reply, self.instance.hold(slot).map_err(|error| CallError::Failed(error.text)))
-            }
-            Command::Resume { reply } => {
-                let Some(slot) = slot else { return };
-                (reply, self.instance.resume(slot).map_err(|error| CallError::Failed(error.text)))
-            }
+            Command::Hold { reply } => (reply, self.offer(key, Offer::Hold)),
+            Command::Resume { reply } => (reply, self.offer(key, Offer::Resume)),
             Command::Transfer { target, reply } => {
                 let Some(slot) = slot else { return };
                 let target = match target {
@@ -467,6 +470,18 @@ impl Control {
             }
         };
         let _ = reply.send(result);
+    }
+
+    /// Sends a re-INVITE that holds or resumes.
+    fn offer(&mut self, key: CallKey, offer: Offer) -> Result<(), CallError> {
+        let call = self.calls.get_mut(&key).ok_or(CallError::Ended)?;
+        let slot = call.slot.ok_or(CallError::Ended)?;
+        call.offered(offer);
+        let sent = match offer {
+            Offer::Hold => self.instance.hold(slot),
+            Offer::Resume => self.instance.resume(slot),
+        };
+        sent.map_err(|error| CallError::Failed(error.text))
     }
 
     /// Ends a call for a reason of ours.
@@ -538,7 +553,9 @@ impl Control {
         }
         let mut overdue = Vec::new();
         let mut limited = Vec::new();
+        let mut offers = Vec::new();
         for call in self.calls.values_mut() {
+            offers.extend(call.offer_due(now).map(|offer| (call.key, offer)));
             if call.is_overdue(now) {
                 overdue.push(call.key);
             } else if let Some(limit) = call.limit_reached(now) {
@@ -549,6 +566,11 @@ impl Control {
         }
         for key in overdue {
             self.conclude(now, key);
+        }
+        for (key, offer) in offers {
+            if let Err(error) = self.offer(key, offer) {
+                tracing::debug!(target: "outdial::sip", %error, "an offer was not sent again");
+            }
         }
         for (key, limit) in limited {
             self.end(key, limit, None);
@@ -594,6 +616,8 @@ impl Control {
         let Some(till) = self.leaving.as_ref().and_then(|leaving| leaving.unregistering_till) else {
             return false;
         };
-        !self.trunks.iter().any(Trunk::is_registered) || Instant::now() >= till
+        // A call is over for us before its CANCEL or BYE is answered: PJSIP must see to that before it goes.
+        let silent = self.instance.active_calls() == 0 && !self.trunks.iter().any(Trunk::is_registered);
+        silent || Instant::now() >= till
     }
 }
