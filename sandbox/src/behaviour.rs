@@ -13,19 +13,30 @@ use crate::media::{Idle, Impairment};
 /// How outdial reports the end of a call (`outdial::EndReason`, by the same names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs)] // The names are the documentation.
 pub enum EndReason {
+    /// Answered, and hung up by either side.
     Completed,
+    /// 486, 600 or Q.850 cause 17.
     Busy,
+    /// It rang and nobody answered.
     NoAnswer,
+    /// A person refused: 603 after ringing, 607, Q.850 cause 21.
     Declined,
+    /// The network refused: 403, 608, 603 without ringing …
     Rejected,
+    /// No way to the callee: 480 without ringing, 500, 502, 503 …
     Unreachable,
+    /// No such number: 404, 410, 484, 485, 604.
     NotFound,
+    /// 401 or 407 in spite of credentials.
     AuthFailed,
+    /// No agreement on media, or none that arrives.
     MediaFailed,
+    /// The caller gave up.
     Cancelled,
+    /// No final answer in time.
     Timeout,
+    /// Anything else.
     Failed,
 }
 

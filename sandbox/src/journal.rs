@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{broadcast, watch};
 
@@ -19,6 +19,8 @@ use crate::transport::Transport;
 const EVENT_BACKLOG: usize = 1024;
 /// Call records kept; the oldest go first.
 const MAX_RECORDS: usize = 10_000;
+/// Samples kept in memory, about an hour of calls; the oldest recordings go first.
+const MAX_SAMPLES: usize = 32 << 20;
 
 /// Something that happened, for live logs and for tests that wait.
 #[derive(Clone, Debug)]
@@ -128,7 +130,8 @@ impl fmt::Display for CallOutcome {
 /// What the callee heard: 16-bit mono PCM.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Samples in order; lost packets are silence of their length.
+    /// Samples in order; lost packets are silence of their length. Of old calls only the WAV file is left
+    /// once newer recordings fill an hour.
     pub samples: Arc<[i16]>,
     /// In Hz: 8000, or 16000 for G.722.
     pub sample_rate: u32,
@@ -182,6 +185,18 @@ pub struct CallRecord {
     pub faults: Vec<String>,
     /// How it ended.
     pub outcome: Option<CallOutcome>,
+}
+
+impl CallRecord {
+    /// From the first 180 or 183 to the answer or the end; `None` if it never rang or still does.
+    pub fn ring_time(&self) -> Option<Duration> {
+        self.answered.or(self.ended)?.duration_since(self.ringing?).ok()
+    }
+
+    /// From the 200 to the end; `None` without an answer or while the call is up.
+    pub fn talk_time(&self) -> Option<Duration> {
+        self.ended?.duration_since(self.answered?).ok()
+    }
 }
 
 /// Collects records and tells events.
@@ -247,6 +262,20 @@ impl Journal {
                 }
                 calls.push(record.clone());
             }
+        }
+        if record.recording.is_some() {
+            forget_oldest(&mut calls);
+        }
+    }
+}
+
+/// Lets go of recordings beyond [`MAX_SAMPLES`]; their WAV files stay.
+fn forget_oldest(calls: &mut [CallRecord]) {
+    let mut total = 0;
+    for recording in calls.iter_mut().rev().filter_map(|call| call.recording.as_mut()) {
+        total += recording.samples.len();
+        if total > MAX_SAMPLES {
+            recording.samples = Arc::from([]);
         }
     }
 }

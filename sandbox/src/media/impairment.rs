@@ -18,6 +18,11 @@ pub(crate) enum Impairment {
 }
 
 impl Impairment {
+    /// Whether a packet may come before one that was sent earlier.
+    pub(crate) fn keeps_order(self) -> bool {
+        !matches!(self, Self::SwapEvery(_))
+    }
+
     /// The delays after which packet `number` is sent: none for a lost one, two for a repeated one.
     pub(crate) fn fate(self, number: u64) -> Vec<Duration> {
         let is_nth = |n: u64| number % n.max(1) == n.max(1) - 1;
@@ -26,7 +31,7 @@ impl Impairment {
             Self::RepeatEvery(n) if is_nth(n) => vec![Duration::ZERO; 2],
             // Longer than one packet's 20 ms and shorter than two.
             Self::SwapEvery(n) if is_nth(n) => vec![Duration::from_millis(30)],
-            // A saw-tooth that falls by less than 20 ms per packet cannot change the order.
+            // A saw-tooth that falls by less than 20 ms per packet lets every packet have its own delay.
             Self::Jitter(most) => {
                 let period = most / 15 + 1;
                 vec![Duration::from_millis(most.saturating_sub(15 * (number % (period * 2)).min(period)))]

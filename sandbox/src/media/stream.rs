@@ -41,6 +41,7 @@ pub(crate) struct Stream {
     keys_done: Option<oneshot::Sender<()>>,
     outbound: Outbound,
     delayed: BinaryHeap<Delayed>,
+    last_due: Instant,
     recorder: Option<Recorder>,
     counts: MediaCounts,
 }
@@ -105,6 +106,7 @@ impl Stream {
             keys_done: None,
             outbound,
             delayed: BinaryHeap::new(),
+            last_due: Instant::now(),
             recorder: None,
             counts: MediaCounts::default(),
         }
@@ -338,7 +340,12 @@ impl Stream {
         outbound.number += 1;
         let now = Instant::now();
         for delay in self.impairment.fate(number) {
-            self.delayed.push(Delayed(std::cmp::Reverse((now + delay, number)), packet.clone()));
+            let mut due = now + delay;
+            if self.impairment.keeps_order() {
+                due = due.max(self.last_due);
+            }
+            self.last_due = due;
+            self.delayed.push(Delayed(std::cmp::Reverse((due, number)), packet.clone()));
         }
         self.flush();
     }
