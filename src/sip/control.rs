@@ -58,16 +58,18 @@ pub(super) struct Invite {
 }
 
 /// See the [module](self).
+///
+/// Fields are dropped in the order in which they stand: what pins streams of PJSIP's goes before the clock, whose
+/// threads use them, and that before PJSIP.
 pub(super) struct Control {
-    /// Before `instance`: its threads use streams that PJSIP owns.
+    calls: HashMap<CallKey, ActiveCall>,
+    events: Receiver<PjEvent>,
     clock: Clock,
     instance: Instance,
     waker: Waker,
     orders: Receiver<Order>,
-    events: Receiver<PjEvent>,
     trunks: Vec<Trunk>,
     max_calls: usize,
-    calls: HashMap<CallKey, ActiveCall>,
     by_call_id: HashMap<String, CallKey>,
     failures: Vec<(Instant, TransportFailure)>,
     counters: Arc<Counters>,
