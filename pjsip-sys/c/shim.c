@@ -8,6 +8,17 @@ pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size
     return pj_pool_create(factory, name, initial, increment, NULL);
 }
 
+pj_pool_t *pjsys_pool_create_cb(pj_pool_factory *factory, const char *name, pj_size_t initial,
+                                pj_size_t increment, pj_pool_callback *exhausted)
+{
+    return pj_pool_create(factory, name, initial, increment, exhausted);
+}
+
+void *pjsys_pool_calloc(pj_pool_t *pool, pj_size_t count, pj_size_t size)
+{
+    return pj_pool_calloc(pool, count, size);
+}
+
 void *pjsys_pool_zalloc(pj_pool_t *pool, pj_size_t size)
 {
     return pj_pool_zalloc(pool, size);

@@ -18,6 +18,10 @@
 pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,
                              pj_size_t increment);
 void *pjsys_pool_zalloc(pj_pool_t *pool, pj_size_t size);
+/* With a callback for exhaustion that, unlike the default one, may return. */
+pj_pool_t *pjsys_pool_create_cb(pj_pool_factory *factory, const char *name, pj_size_t initial,
+                                pj_size_t increment, pj_pool_callback *exhausted);
+void *pjsys_pool_calloc(pj_pool_t *pool, pj_size_t count, pj_size_t size);
 void pjsys_pool_release(pj_pool_t *pool);
 
 void pjsys_list_init(pj_list_type *node);
