@@ -1,5 +1,6 @@
 //! What a developer of outdial runs: `cargo xtask …`.
 
+mod advisories;
 mod packages;
 mod peers;
 mod run;
@@ -24,6 +25,8 @@ enum Command {
     /// Real SIP peers for tests: installs, starts and ends them
     #[command(subcommand)]
     Peers(peers::Options),
+    /// Compare the table of PJSIP's known flaws with the patches and the tests
+    Advisories(advisories::Options),
     /// Check formatting and lints, then run every test; installs missing packages first
     Test(test::Options),
 }
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Vendor => vendor::run(),
         Command::Peers(options) => peers::run(&options),
+        Command::Advisories(options) => advisories::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }
