@@ -7,6 +7,7 @@ mod active;
 mod control;
 mod endpoint;
 mod error;
+pub mod gate;
 mod registration;
 mod trunk;
 
