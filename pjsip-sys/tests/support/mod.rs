@@ -1,6 +1,8 @@
 //! What the tests of single functions of PJSIP need: an initialised library and a pool.
 #![allow(dead_code)]
 
+pub(crate) mod peer;
+
 use pjsip_sys::*;
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
