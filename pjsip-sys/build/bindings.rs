@@ -1,6 +1,6 @@
 //! Generates the Rust declarations.
 
-use crate::Context;
+use crate::{Context, allowlist};
 
 pub(crate) fn generate(context: &Context) -> Result<(), String> {
     let includes = context.includes.iter().map(|path| format!("-I{}", path.display()));
@@ -9,13 +9,23 @@ pub(crate) fn generate(context: &Context) -> Result<(), String> {
         None => format!("-D{name}"),
     });
 
-    let bindings = bindgen::Builder::default()
+    let functions = [allowlist::FAMILIES, allowlist::PJLIB, allowlist::PJMEDIA, allowlist::PJSIP].concat();
+    let mut builder = bindgen::Builder::default()
         .header(context.package.join("c/shim.h").display().to_string())
-        .clang_args(includes.chain(defines))
-        .allowlist_function("pjsys_.*")
-        .allowlist_function("(pj|pjsua|pjsip|pjmedia|pjstun)_.*")
-        .allowlist_type("(pj|pjsua|pjsip|pjmedia|pjstun)_.*")
-        .allowlist_var("(PJ|PJSUA|PJSIP|PJMEDIA)_.*")
+        .clang_args(includes.chain(defines));
+    for name in functions {
+        builder = builder.allowlist_function(name);
+    }
+    for name in allowlist::TYPES {
+        builder = builder.allowlist_type(name);
+    }
+    for name in allowlist::CONSTANTS {
+        builder = builder.allowlist_var(name);
+    }
+    for name in allowlist::EXCEPT {
+        builder = builder.blocklist_function(name);
+    }
+    let bindings = builder
         // An unknown value in a Rust enum is undefined behaviour: C enums stay integers.
         .default_enum_style(bindgen::EnumVariation::Consts)
         .prepend_enum_name(false)

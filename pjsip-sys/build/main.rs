@@ -1,5 +1,6 @@
 //! Compiles PJSIP and libsrtp from the vendored sources and generates the bindings.
 
+mod allowlist;
 mod bindings;
 mod codecs;
 mod compile;
