@@ -30,26 +30,36 @@ async fn forks_ring_with_two_tags_and_the_second_answers() {
     sandbox.shutdown().await;
 }
 
+/// Whichever of the two the caller keeps, the call goes on with that one.
 #[tokio::test]
 async fn two_forks_answer_and_one_is_hung_up() {
     let sandbox = builder().start().await.unwrap();
-    let mut client = Client::new(&sandbox, Transport::Udp).await;
-    let uri = client.uri(&number("answered-twice"));
-    client.send("INVITE", &uri, &[], &Rtp::new().await.plain_offer()).await;
-    let (first, second) = (client.response(200).await, client.response(200).await);
-    assert_ne!(first.to_tag(), second.to_tag());
-    let invite_cseq = client.cseq;
-    for answer in [&first, &second] {
-        client.to_tag = answer.to_tag().map(str::to_owned);
-        client.cseq = invite_cseq;
-        client.send("ACK", &uri, &[], "").await;
-    }
-    for answer in [&first, &second] {
-        client.to_tag = answer.to_tag().map(str::to_owned);
+    for kept in [0, 1] {
+        let mut client = Client::new(&sandbox, Transport::Udp).await;
+        let rtp = Rtp::new().await;
+        let uri = client.uri(&number("answered-twice"));
+        client.send("INVITE", &uri, &[], &rtp.plain_offer()).await;
+        let answers = [client.response(200).await, client.response(200).await];
+        assert_ne!(answers[0].to_tag(), answers[1].to_tag());
+        let invite_cseq = client.cseq;
+        for answer in &answers {
+            client.follow(answer);
+            client.cseq = invite_cseq;
+            client.send_within("ACK").await;
+        }
+        client.follow(&answers[1 - kept]);
         assert_eq!(client.bye().await.status(), 200);
+        assert_eq!(client.bye().await.status(), 481, "there is nobody any more");
+        rtp.socket.send_to(&packet(0, 1, 160, &[9; 160]), media_address(&answers[kept].body)).await.unwrap();
+        rtp.receive().await;
+        // In this dialog the BYE is the first request after the INVITE.
+        client.follow(&answers[kept]);
+        client.cseq = invite_cseq;
+        assert_eq!(client.bye().await.status(), 200);
+        let record = sandbox.call_ended(&client.call_id).await;
+        assert_eq!(record.outcome, Some(CallOutcome::CallerHungUp { reason: None }));
+        assert_eq!(record.faults, [""; 0]);
     }
-    let record = sandbox.call_ended(&client.call_id).await;
-    assert_eq!(record.outcome, Some(CallOutcome::CallerHungUp { reason: None }));
     sandbox.shutdown().await;
 }
 

@@ -12,8 +12,8 @@ const HIDDEN: &str = "198.51.100.1:5060";
 #[derive(Debug)]
 pub(crate) struct Dialog {
     call_id: String,
-    /// Tags that answers to the INVITE have carried; the last one is the dialog's.
-    tags: Vec<String>,
+    /// Who has responded to the INVITE and has not been hung up; the last one is the callee proper.
+    forks: Vec<Fork>,
     /// The To header of the INVITE, which is the callee's own address.
     local: String,
     /// The From header of the INVITE with the caller's tag.
@@ -21,10 +21,18 @@ pub(crate) struct Dialog {
     remote_target: String,
     routes: Vec<String>,
     local_cseq: u32,
-    remote_cseq: u32,
+    invite_cseq: u32,
     behind_proxy: bool,
     /// Where requests go: the way that the caller's last request came.
     pub(crate) flow: Flow,
+}
+
+/// To the caller every To tag is a dialog of its own, with its own sequence of requests.
+#[derive(Debug)]
+struct Fork {
+    tag: String,
+    is_answered: bool,
+    remote_cseq: u32,
 }
 
 impl Dialog {
@@ -32,20 +40,20 @@ impl Dialog {
         let header = |name| invite.message.header(name).unwrap_or_default().to_owned();
         Self {
             call_id: invite.call_id.clone(),
-            tags: vec![tag.to_owned()],
+            forks: vec![Fork { tag: tag.to_owned(), is_answered: false, remote_cseq: invite.cseq }],
+            invite_cseq: invite.cseq,
             local: header("To"),
             remote: header("From"),
             remote_target: contact(invite).unwrap_or_else(|| invite.from.uri.clone()),
             routes: invite.message.values("Record-Route").into_iter().map(str::to_owned).collect(),
             local_cseq: 0,
-            remote_cseq: invite.cseq,
             behind_proxy,
             flow,
         }
     }
 
     pub(crate) fn tag(&self) -> &str {
-        self.tags.last().map_or("", String::as_str)
+        self.forks.last().map_or("", |fork| &fork.tag)
     }
 
     /// The Contact URI of our answers.
@@ -79,27 +87,44 @@ impl Dialog {
     }
 
     /// Another fork: answers carry a new tag from here on.
-    pub(crate) fn fork(&mut self) -> &str {
-        self.tags.push(token());
-        self.tag()
+    pub(crate) fn fork(&mut self) {
+        self.forks.push(Fork { tag: token(), is_answered: false, remote_cseq: self.invite_cseq });
     }
 
-    /// Whether a request is addressed to this dialog or to one of its forks.
+    /// Notes that the current fork answers.
+    pub(crate) fn answer(&mut self) {
+        if let Some(fork) = self.forks.last_mut() {
+            fork.is_answered = true;
+        }
+    }
+
+    /// Whether a request is addressed to one of the forks.
     pub(crate) fn owns(&self, request: &Request) -> bool {
-        request.to.tag().is_some_and(|tag| self.tags.iter().any(|own| own == tag))
+        self.forks.iter().any(|fork| request.to.tag() == Some(&fork.tag))
     }
 
-    /// Whether a request is addressed to the fork that was answered last.
+    /// Whether a request is addressed to the current fork.
     pub(crate) fn is_current(&self, request: &Request) -> bool {
         request.to.tag() == Some(self.tag())
     }
 
+    /// The caller hangs up one fork; `false` when nobody is left whom it could talk to.
+    pub(crate) fn hang_up(&mut self, request: &Request) -> bool {
+        let was_answered = self.forks.iter().any(|fork| fork.is_answered);
+        self.forks.retain(|fork| request.to.tag() != Some(&fork.tag));
+        let goes_on = self.forks.iter().any(|fork| fork.is_answered || !was_answered);
+        if goes_on {
+            // The one that the caller keeps is the callee now.
+            self.forks.sort_by_key(|fork| fork.is_answered);
+        }
+        goes_on
+    }
+
     /// Notes a request of the caller; `false` when it comes out of order.
     pub(crate) fn follow(&mut self, request: &Request, flow: &Flow) -> bool {
-        if request.cseq <= self.remote_cseq {
-            return false;
-        }
-        self.remote_cseq = request.cseq;
+        let fork = self.forks.iter_mut().find(|fork| request.to.tag() == Some(&fork.tag));
+        let Some(fork) = fork.filter(|fork| request.cseq > fork.remote_cseq) else { return false };
+        fork.remote_cseq = request.cseq;
         self.flow = flow.clone();
         if matches!(request.method.as_str(), "INVITE" | "UPDATE")
             && let Some(target) = contact(request)

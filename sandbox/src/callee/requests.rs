@@ -39,7 +39,7 @@ impl Call {
     }
 
     fn acknowledged(&mut self, ack: &Request) {
-        if !self.dialog.is_current(ack) {
+        if !self.dialog.owns(ack) {
             return;
         }
         if self.acks_to_lose > 0 {
@@ -55,7 +55,9 @@ impl Call {
                 ));
             }
         }
-        self.stop_repeating();
+        if self.dialog.is_current(ack) {
+            self.stop_repeating();
+        }
         if self.session.offered.is_some() {
             self.take_answer(&ack.message.body);
         }
@@ -68,17 +70,17 @@ impl Call {
 
     async fn serve(&mut self, transaction: ServerTransaction) -> Result<(), Over> {
         let request = &transaction.request;
-        if request.method == "BYE" && !self.dialog.is_current(request) {
-            // The caller gives up the fork that it did not choose.
-            transaction.reply(200, "OK");
-            return Ok(());
-        }
         if !self.dialog.follow(request, &transaction.source) {
             transaction.reply(500, "Server Internal Error: CSeq out of order");
             return Ok(());
         }
         self.check_route(request);
         match request.method.as_str() {
+            "BYE" if self.dialog.hang_up(request) => {
+                transaction.reply(200, "OK");
+                // Its 200 needs no ACK any more.
+                self.stop_repeating();
+            }
             "BYE" => {
                 if self.behaviour.quirk != Quirk::DeafToBye {
                     transaction.reply(200, "OK");

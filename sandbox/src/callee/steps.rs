@@ -22,9 +22,7 @@ impl Call {
             Step::Provisional(status, phrase) => self.provisional(status, phrase),
             Step::RingReliably => self.ring_reliably().await?,
             Step::Progress => self.progress(),
-            Step::Fork => {
-                self.dialog.fork();
-            }
+            Step::Fork => self.dialog.fork(),
             Step::Pause(milliseconds) => self.pause(Duration::from_millis(milliseconds)).await?,
             Step::Never | Step::Talk => self.until(std::future::pending()).await?,
             Step::Refuse(status, phrase, headers) => return Err(self.refuse(status, phrase, headers)),
@@ -160,11 +158,13 @@ impl Call {
             let first = self.dialog_response(200, "OK");
             let first = self.with_session(first, kind);
             self.invite.respond(&first);
+            self.dialog.answer();
             self.dialog.fork();
         }
         let response = self.dialog_response(200, "OK");
         let response = self.with_session(response, kind);
         self.invite.respond(&response);
+        self.dialog.answer();
         self.repeat_until_acknowledged(self.invite.clone());
         self.record.answered = Some(SystemTime::now());
         self.publish(Event::CallAnswered);
