@@ -35,3 +35,4 @@ pub(crate) use instance::{Instance, InstanceSettings, StartFailure};
 pub(crate) use media::{CallMedia, PinnedStream, StreamStats};
 pub(crate) use transport::{ClientCertificate, SYSTEM_CA_FOLDER, TlsSettings, TransportId, TransportKind};
 pub(crate) use wake::Waker;
+pub(crate) use wire::Refusal;

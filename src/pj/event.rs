@@ -77,6 +77,8 @@ pub(crate) enum PjEvent {
     Registration { account: AccountId, code: u16, phrase: String, expires: u32, error: Option<String> },
     /// A connection failed.
     TransportFailed(TransportFailure),
+    /// The gate refused a message.
+    Refused { reason: &'static str },
     /// A trampoline panicked: a fault of ours.
     Panicked { callback: &'static str, message: String },
 }

@@ -12,7 +12,7 @@ use super::error::{PjError, check};
 use super::event::PjEvent;
 use super::record::filled;
 use super::wake::WakeSocket;
-use super::wire::WireModule;
+use super::wire::{Gate, WireModule};
 use super::{Waker, callbacks, codec, event, log, strings};
 
 /// Sampling rate of the conference bridge, which nobody listens to; it is what its ports are made for.
@@ -29,6 +29,8 @@ pub(crate) struct InstanceSettings {
     pub(crate) max_calls: u32,
     /// T1, T2 and T4 (RFC 3261 §17, table 4).
     pub(crate) timers: (Duration, Duration, Duration),
+    /// What every message that comes in is judged by.
+    pub(crate) gate: Gate,
 }
 
 /// Taken while PJSUA runs: its state is static.
@@ -140,7 +142,7 @@ impl Instance {
             return Err(PjError { operation: "pjsua_pool_create", status: 0, text: "out of memory".into() });
         }
         PORT_POOL.store(pool, Ordering::Release);
-        self.wire = Some(WireModule::register(endpoint)?);
+        self.wire = Some(WireModule::register(endpoint, settings.gate)?);
         // SAFETY: the endpoint runs.
         let ioqueue = unsafe { sys::pjsip_endpt_get_ioqueue(endpoint) };
         let (wake, waker) = WakeSocket::register(pool, ioqueue)?;

@@ -6,6 +6,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::{PoisonError, RwLock};
 
 use pjsip_sys as sys;
 
@@ -15,6 +16,20 @@ use super::strings;
 
 const NAME: &str = "mod-outdial-wire";
 
+/// Judges a message by its bytes, before PJSIP works with it; `None` lets it pass.
+pub(crate) type Gate = fn(&[u8]) -> Option<Refusal>;
+
+/// Why a message does not pass the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The status to answer a request with; a message without one is dropped.
+    pub(crate) status: Option<u16>,
+    /// In a word, and without anything of the message: it is logged and counted.
+    pub(crate) reason: &'static str,
+}
+
+static GATE: RwLock<Option<Gate>> = RwLock::new(None);
+
 /// The module's record; PJSIP links it into its list, so it must not move before the endpoint is gone.
 pub(super) struct WireModule(
     #[expect(dead_code, reason = "owned for PJSIP, which links it")] Box<sys::pjsip_module>,
@@ -23,7 +38,8 @@ pub(super) struct WireModule(
 impl WireModule {
     /// Registers the module with the running endpoint, which unregisters it when it is destroyed.
     #[doc(alias = "pjsip_endpt_register_module")]
-    pub(super) fn register(endpoint: *mut sys::pjsip_endpoint) -> Result<Self, super::PjError> {
+    pub(super) fn register(endpoint: *mut sys::pjsip_endpoint, gate: Gate) -> Result<Self, super::PjError> {
+        *GATE.write().unwrap_or_else(PoisonError::into_inner) = Some(gate);
         // SAFETY: links, numbers and function pointers, for which zeros are valid.
         let mut module: Box<sys::pjsip_module> = Box::new(unsafe { std::mem::zeroed() });
         module.name = strings::lend(NAME);
@@ -51,33 +67,50 @@ unsafe extern "C" fn on_rx_request(rdata: *mut sys::pjsip_rx_data) -> sys::pj_bo
         // SAFETY: PJSIP passes a parsed message with its mandatory headers, alive during the callback.
         let Some(message) = (unsafe { Received::new(rdata) }) else { return };
         message.trace();
+        if let Some(refusal) = message.judge() {
+            verdict = HANDLED;
+            if let Some(status) = refusal.status {
+                // SAFETY: as above.
+                unsafe { answer(rdata, status.into()) };
+            }
+            return;
+        }
         if message.method() == Method::Bye {
             emit(PjEvent::ByeReceived { call_id: message.call_id(), reason: message.reason() });
         }
         if let Some(code) = message.refusal() {
             tracing::info!(target: "outdial::sip", code, "refused a request from outside every dialog");
-            // SAFETY: PJSIP answers without keeping a transaction; the endpoint runs.
-            unsafe {
-                sys::pjsip_endpt_respond_stateless(
-                    sys::pjsua_get_pjsip_endpt(),
-                    rdata,
-                    code,
-                    ptr::null(),
-                    ptr::null(),
-                    ptr::null(),
-                );
-            }
+            // SAFETY: as above.
+            unsafe { answer(rdata, code) };
             verdict = HANDLED;
         }
     });
     verdict
 }
 
+/// Answers a request without keeping anything of it.
+///
+/// # Safety
+///
+/// `rdata` is a received request as PJSIP passes it to modules.
+unsafe fn answer(rdata: *mut sys::pjsip_rx_data, code: c_int) {
+    // SAFETY: the caller's promise; the endpoint runs, for it called us.
+    unsafe {
+        let endpoint = sys::pjsua_get_pjsip_endpt();
+        sys::pjsip_endpt_respond_stateless(endpoint, rdata, code, ptr::null(), ptr::null(), ptr::null());
+    }
+}
+
 unsafe extern "C" fn on_rx_response(rdata: *mut sys::pjsip_rx_data) -> sys::pj_bool_t {
+    let mut verdict = PASS_ON;
     guarded("on_rx_response", || {
         // SAFETY: as for requests.
         let Some(message) = (unsafe { Received::new(rdata) }) else { return };
         message.trace();
+        if message.judge().is_some() {
+            verdict = HANDLED;
+            return;
+        }
         let (code, phrase) = message.status();
         emit(PjEvent::Response {
             call_id: message.call_id(),
@@ -90,7 +123,7 @@ unsafe extern "C" fn on_rx_response(rdata: *mut sys::pjsip_rx_data) -> sys::pj_b
             secure_media: message.offers_srtp(),
         });
     });
-    PASS_ON
+    verdict
 }
 
 unsafe extern "C" fn on_tx_request(tdata: *mut sys::pjsip_tx_data) -> sys::pj_status_t {
@@ -185,6 +218,18 @@ impl<'a> Received<'a> {
                     || strings::bytes(&body.content_type.type_).eq_ignore_ascii_case(b"multipart")
             })
         }
+    }
+
+    /// Asks the gate, and reports what it refuses.
+    fn judge(&self) -> Option<Refusal> {
+        let gate = *GATE.read().unwrap_or_else(PoisonError::into_inner);
+        let refusal = gate.and_then(|gate| gate(self.bytes()))?;
+        tracing::warn!(
+            target: "outdial::sip", reason = refusal.reason, from = strings::from_array(&self.rdata.pkt_info.src_name),
+            "the gate refused a message"
+        );
+        emit(PjEvent::Refused { reason: refusal.reason });
+        Some(refusal)
     }
 
     /// Whether the SDP speaks of SRTP (RFC 4568): a secure profile or a key. It is looked for in the bytes as they

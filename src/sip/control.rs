@@ -296,6 +296,7 @@ impl Control {
                 self.failures.retain(|(at, _)| now.duration_since(*at) < FAILURE_MEMORY);
                 self.failures.push((now, failure));
             }
+            PjEvent::Refused { reason } => self.counters.refused(reason),
             PjEvent::Panicked { callback, message } => {
                 tracing::error!(target: "outdial::sip", callback, message, "a callback panicked; please report it");
                 self.counters.panicked();

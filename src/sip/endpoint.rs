@@ -1,6 +1,7 @@
 //! The handle of the SIP provider.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use async_trait::async_trait;
 use crossbeam_channel::{Sender, unbounded};
 use tokio::sync::{oneshot, watch};
 
-use super::StartError;
+use super::{StartError, gate};
 use super::control::{Control, DialOrder, Invite, Order, Parts};
 use super::registration::Registration;
 use super::trunk::{Dialling, Trunk, TrunkSetup};
 use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
 use crate::config::{Config, Route};
-use crate::pj::{CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, StartFailure, Waker};
+use crate::pj::{CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker};
 use crate::provider::{DialError, DialProvider, DialRequest};
 
 /// Calls that one media thread carries before another one is worth its wake-ups.
@@ -53,6 +54,8 @@ pub struct EndpointStats {
     pub late_frames: u64,
     /// Panics caught in callbacks: faults of this library.
     pub callback_panics: u64,
+    /// Messages that the [`gate`] kept from PJSIP.
+    pub refused_messages: u64,
 }
 
 /// The SIP provider: one per process, since PJSIP is. A cheap clone.
@@ -92,9 +95,14 @@ pub(super) struct Counters {
     frames: AtomicU64,
     late_frames: AtomicU64,
     panics: AtomicU64,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Counters {
+    pub(super) fn refused(&self, reason: &'static str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
     pub(super) fn calls(&self, calls: usize, pjsip_calls: u32, clock: ClockStats) {
         self.calls.store(calls, Ordering::Relaxed);
         self.pjsip_calls.store(pjsip_calls as usize, Ordering::Relaxed);
@@ -124,6 +132,7 @@ impl Endpoint {
         let settings = InstanceSettings {
             user_agent: config.endpoint.user_agent.clone(),
             max_calls: config.endpoint.max_calls + SLOTS_FOR_GOODBYES,
+            gate: judge,
             timers: (config.endpoint.timers.t1, config.endpoint.timers.t2, config.endpoint.timers.t4),
         };
         let max_calls = config.endpoint.max_calls;
@@ -184,7 +193,14 @@ impl Endpoint {
             frames: counters.frames.load(Ordering::Relaxed),
             late_frames: counters.late_frames.load(Ordering::Relaxed),
             callback_panics: counters.panics.load(Ordering::Relaxed),
+            refused_messages: self.refused_messages().values().sum(),
         }
+    }
+
+    /// How many messages the [`gate`] kept from PJSIP, by the [label](gate::Reason::label) of the reason.
+    #[must_use]
+    pub fn refused_messages(&self) -> BTreeMap<&'static str, u64> {
+        self.0.counters.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends all calls as `how` says, takes registrations back, frees PJSIP and returns when all that is done; another
@@ -262,6 +278,15 @@ impl CallControl for CallHandle {
     fn send(&self, command: Command) {
         // When the control thread is gone the call has ended, and a dropped reply says so.
         self.orders.send(Order::Call(self.key, command));
+    }
+}
+
+/// The gate, as the wire asks it.
+fn judge(message: &[u8]) -> Option<Refusal> {
+    match gate::inspect(message) {
+        gate::Verdict::Pass => None,
+        gate::Verdict::Drop(reason) => Some(Refusal { status: None, reason: reason.label() }),
+        gate::Verdict::Answer { status, reason } => Some(Refusal { status: Some(status), reason: reason.label() }),
     }
 }
 
