@@ -1,6 +1,7 @@
 //! Outbound telephone calls for agent runtimes.
 
 pub mod audio;
+pub mod audit;
 mod build_info;
 pub mod call;
 pub mod config;
