@@ -38,6 +38,7 @@ mod identity;
 mod route;
 mod secrets;
 mod section;
+mod tariff;
 mod trunk;
 mod values;
 

@@ -10,6 +10,7 @@ mod pj;
 pub mod provider;
 pub mod secrets;
 pub mod sip;
+pub mod usage;
 
 mod ecma;
 mod timestamp;

@@ -132,6 +132,23 @@ impl<'t, 'i> Section<'t, 'i> {
         found
     }
 
+    /// Opens the tables of a list: `[[…]]`, or `[{ … }, { … }]`.
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
+        let Some((path, value)) = self.remove(key) else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Array(elements) = value.into_inner() else {
+            self.text.note(path, Some(span), "must be a list of tables");
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (index, element) in elements.into_iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            self.text.lines.borrow_mut().insert(path.clone(), self.text.line(element.span().start));
+            found.extend(self.open(path, element));
+        }
+        found
+    }
+
     /// Notes a problem with this table as a whole.
     pub(super) fn problem(&self, message: impl Into<String>) {
         let line = self.text.lines.borrow().get(&self.path).copied();

@@ -102,6 +102,7 @@ fn every_key_of_a_trunk_is_read() {
         keep_alive = "15s"
         local_port = 5080
         public_address = "203.0.113.7"
+        tariff = { rates = [{ prefix = "1", price = "0.01" }] }
     "#;
     let trunk = trunk(more).unwrap();
     let plain = TrunkConfig::new("sip.example.com".parse().unwrap());

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::address::check_host;
 use super::section::Section;
 use super::values::Time;
-use super::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, Problem, Server, Srtp, Transport};
+use super::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, Problem, Server, Srtp, Transport, tariff};
 use crate::provider::CallerId;
 use crate::secrets::SecretRef;
+use crate::usage::Tariff;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -103,6 +104,9 @@ pub struct TrunkConfig {
     pub local_port: Option<u16>,
     /// The address that this trunk sees, if it is another than the endpoint's.
     pub public_address: Option<IpAddr>,
+
+    /// What calls over this trunk cost. Default: unknown.
+    pub tariff: Option<Tariff>,
 }
 
 impl TrunkConfig {
@@ -147,6 +151,7 @@ impl TrunkConfig {
             keep_alive: Duration::from_secs(30),
             local_port: None,
             public_address: None,
+            tariff: None,
         }
     }
 
@@ -221,6 +226,7 @@ impl TrunkConfig {
                 *field = time;
             }
         }
+        trunk.tariff = section.table("tariff").and_then(tariff::read);
         section.finish(HINTS);
         if let Some(base) = base {
             trunk.resolve_paths(base);
@@ -247,6 +253,9 @@ impl TrunkConfig {
 
     /// What does not fit together, each under the key that should be changed.
     pub(super) fn check(&self, path: &str, problems: &mut Vec<Problem>) {
+        if let Some(tariff) = &self.tariff {
+            tariff::check(tariff, &format!("{path}.tariff"), problems);
+        }
         let mut problem =
             |key: &str, message: &str| problems.push(Problem::new(format!("{path}.{key}"), message));
         let one_line = [
