@@ -44,7 +44,8 @@ struct Claim;
 
 impl Claim {
     fn take() -> Option<Self> {
-        (!TAKEN.swap(true, Ordering::AcqRel)).then_some(Self)
+        // Not `then_some`: a claim that is made and not handed out would be dropped, and give away another's.
+        (!TAKEN.swap(true, Ordering::AcqRel)).then(|| Self)
     }
 }
 
