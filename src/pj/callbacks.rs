@@ -64,6 +64,7 @@ pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
     table.on_call_redirected = Some(on_call_redirected);
+    table.on_dtmf_digit2 = Some(on_dtmf_digit2);
     table.on_reg_state2 = Some(on_reg_state2);
     table.on_transport_state = Some(on_transport_state);
 }
@@ -218,6 +219,18 @@ unsafe extern "C" fn on_dtmf(_stream: *mut sys::pjmedia_stream, data: *mut c_voi
         if let Some(digit) = u8::try_from(digit).ok().map(char::from) {
             // PJMEDIA's worker calls this, not the control thread.
             emit_and_wake(PjEvent::Digit { key, digit });
+        }
+    });
+}
+
+/// Keys by SIP INFO. Those by RTP come to `on_dtmf`, which `on_stream_created2` puts in this one's place.
+unsafe extern "C" fn on_dtmf_digit2(call: sys::pjsua_call_id, info: *const sys::pjsua_dtmf_info) {
+    guarded("on_dtmf_digit2", || {
+        let Some(key) = key_of(call) else { return };
+        // SAFETY: PJSUA passes a record that is alive during the callback.
+        let Some(info) = (unsafe { info.as_ref() }) else { return };
+        if let Some(digit) = u8::try_from(info.digit).ok().map(char::from) {
+            emit(PjEvent::Digit { key, digit });
         }
     });
 }
