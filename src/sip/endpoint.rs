@@ -1,8 +1,8 @@
 //! The handle of the SIP provider.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -10,14 +10,16 @@ use async_trait::async_trait;
 use crossbeam_channel::{Sender, unbounded};
 use tokio::sync::{oneshot, watch};
 
-use super::{StartError, gate};
 use super::control::{Control, DialOrder, Invite, Order, Parts};
 use super::registration::Registration;
 use super::trunk::{Dialling, Trunk, TrunkSetup};
+use super::{StartError, gate};
 use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
 use crate::config::{Config, Route};
-use crate::pj::{CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker};
+use crate::pj::{
+    CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
+};
 use crate::provider::{DialError, DialProvider, DialRequest};
 
 /// Calls that one media thread carries before another one is worth its wake-ups.
@@ -286,7 +288,9 @@ fn judge(message: &[u8]) -> Option<Refusal> {
     match gate::inspect(message) {
         gate::Verdict::Pass => None,
         gate::Verdict::Drop(reason) => Some(Refusal { status: None, reason: reason.label() }),
-        gate::Verdict::Answer { status, reason } => Some(Refusal { status: Some(status), reason: reason.label() }),
+        gate::Verdict::Answer { status, reason } => {
+            Some(Refusal { status: Some(status), reason: reason.label() })
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod vendor;
 
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// What a developer of outdial runs.
 #[derive(Parser)]
@@ -31,8 +32,19 @@ enum Command {
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, also where the environment asks for backtraces.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Vendor => vendor::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Advisories(options) => advisories::run(&options),

@@ -268,7 +268,7 @@ impl Kept {
             };
             let found = sha256(&path)?;
             if found == expected {
-                let origin = path.display().to_string();
+                let origin = name.to_owned();
                 return Ok(Some(Archive { path, sha256: found, origin }));
             }
             fs::remove_file(&path).map_err(Error::io(&path))?;
