@@ -1,0 +1,214 @@
+//! TLS as PJSIP does it, with OpenSSL and the same rules, and every fault of the certificate by name.
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use openssl::asn1::Asn1Time;
+use openssl::pkey::PKey;
+use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::x509::verify::X509CheckFlags;
+use openssl::x509::{X509, X509Ref, X509VerifyResult};
+use outdial::config::{Config, Pem, TrunkConfig};
+use secrecy::ExposeSecret as _;
+
+use super::connect::CONNECT;
+use super::finding::Finding;
+
+/// Where PJSIP looks for authorities when none are named.
+const SYSTEM_CA_FOLDER: &str = "/etc/ssl/certs";
+/// A certificate that expires within so many days is worth a line.
+const SOON: i32 = 21;
+
+// The verdicts of x509_vfy.h that mean something of their own to an operator.
+const NOT_YET_VALID: i32 = 9;
+const EXPIRED: i32 = 10;
+const SELF_SIGNED: i32 = 18;
+const HOSTNAME_MISMATCH: i32 = 62;
+const IP_MISMATCH: i32 = 64;
+
+/// Connects and shakes hands. The stream is there if the certificate was accepted; the findings say what was seen.
+pub(super) fn connect(
+    config: &Config,
+    trunk: &TrunkConfig,
+    address: SocketAddr,
+) -> (Option<SslStream<TcpStream>>, Vec<Finding>) {
+    match try_connect(config, trunk, address) {
+        Ok((stream, faults)) => {
+            let findings = verdict(trunk, &stream, &faults);
+            let good = faults.is_empty() || trunk.danger_accept_any_certificate;
+            (good.then_some(stream), findings)
+        }
+        Err(error) => {
+            let finding = Finding::problem(
+                "tls",
+                format!("no TLS with {address}: {error:#}"),
+                "is this the TLS port (5061 as a rule), and does the server know TLS 1.2? A server that wants a client \
+                 certificate needs client_cert and client_key",
+            );
+            (None, vec![finding])
+        }
+    }
+}
+
+fn try_connect(
+    config: &Config,
+    trunk: &TrunkConfig,
+    address: SocketAddr,
+) -> Result<(SslStream<TcpStream>, Vec<X509VerifyResult>)> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    match &trunk.ca_file {
+        Some(path) => builder.set_ca_file(path).context("ca_file")?,
+        None => builder.load_verify_locations(None, Some(Path::new(SYSTEM_CA_FOLDER)))?,
+    }
+    if let (Some(certificate), Some(key)) = (&trunk.client_cert, &trunk.client_key) {
+        let mut chain = X509::stack_from_pem(&pem(config, certificate)?).context("client_cert")?.into_iter();
+        let own = chain.next().context("client_cert has no certificate")?;
+        builder.set_certificate(&own)?;
+        chain.try_for_each(|further| builder.add_extra_chain_cert(further))?;
+        let key = PKey::private_key_from_pem(&pem(config, key)?).context("client_key")?;
+        builder.set_private_key(&key)?;
+    }
+    // All faults are collected: the first one hides the others otherwise.
+    let faults = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&faults);
+    builder.set_verify_callback(SslVerifyMode::PEER, move |fine, context| {
+        if !fine {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(context.error());
+        }
+        true
+    });
+    let name = trunk.expected_tls_name();
+    let mut configuration = builder.build().configure()?;
+    // What names to accept is said below.
+    configuration.set_verify_hostname(false);
+    let parameters = configuration.param_mut();
+    match name.parse::<IpAddr>() {
+        Ok(ip) => parameters.set_ip(ip)?,
+        Err(_) => {
+            // RFC 5922 section 7.2: no wildcards in SIP.
+            parameters.set_hostflags(X509CheckFlags::NO_WILDCARDS);
+            parameters.set_host(name)?;
+        }
+    }
+    let tcp = TcpStream::connect_timeout(&address, CONNECT)?;
+    tcp.set_read_timeout(Some(CONNECT))?;
+    tcp.set_write_timeout(Some(CONNECT))?;
+    let stream = configuration.connect(name, tcp).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let faults = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((stream, faults))
+}
+
+fn pem(config: &Config, source: &Pem) -> Result<Vec<u8>> {
+    Ok(match source {
+        Pem::File(path) => std::fs::read(path)?,
+        Pem::Secret(reference) => {
+            config.secrets.open().resolve(reference)?.expose_secret().as_bytes().to_vec()
+        }
+    })
+}
+
+fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509VerifyResult]) -> Vec<Finding> {
+    let ssl = stream.ssl();
+    let Some(certificate) = ssl.peer_certificate() else {
+        return vec![Finding::problem(
+            "tls_chain",
+            "the server shows no certificate",
+            "ask the trunk's operator",
+        )];
+    };
+    let has = |codes: &[i32]| faults.iter().find(|fault| codes.contains(&fault.as_raw()));
+    let mut findings = Vec::new();
+
+    let name = trunk.expected_tls_name();
+    findings.push(if has(&[HOSTNAME_MISMATCH, IP_MISMATCH]).is_some() {
+        let names = names(&certificate);
+        Finding::problem(
+            "tls_hostname",
+            format!("the certificate is not for {name}, but for {names}"),
+            format!("write the server as one of {names}; SIP accepts no wildcards (RFC 5922)"),
+        )
+    } else {
+        Finding::ok("tls_hostname", format!("the certificate is for {name}"))
+    });
+
+    let others = |fault: &&X509VerifyResult| {
+        ![NOT_YET_VALID, EXPIRED, HOSTNAME_MISMATCH, IP_MISMATCH].contains(&fault.as_raw())
+    };
+    findings.push(match faults.iter().find(others) {
+        Some(fault) if fault.as_raw() == SELF_SIGNED => Finding::problem(
+            "tls_chain",
+            "the certificate is signed by itself",
+            "if that is meant so, name the certificate itself as ca_file",
+        ),
+        Some(fault) => Finding::problem(
+            "tls_chain",
+            format!("nobody whom this machine trusts has signed the certificate: {}", fault.error_string()),
+            match &trunk.ca_file {
+                Some(path) => format!(
+                    "{} is not the authority that signed it: ask the trunk for the right one",
+                    path.display()
+                ),
+                None => "name the trunk's own authority with ca_file, or install the package ca-certificates"
+                    .to_owned(),
+            },
+        ),
+        None => Finding::ok("tls_chain", format!("{}, {}", ssl.version_str(), issuer(&certificate))),
+    });
+
+    findings.push(expiry(&certificate, has(&[EXPIRED]).is_some(), has(&[NOT_YET_VALID]).is_some()));
+    findings
+}
+
+fn expiry(certificate: &X509Ref, expired: bool, not_yet: bool) -> Finding {
+    let days = Asn1Time::days_from_now(0)
+        .and_then(|now| now.diff(certificate.not_after()))
+        .map_or(0, |left| left.days);
+    let until = certificate.not_after();
+    if expired {
+        return Finding::problem(
+            "tls_expiry",
+            format!("the certificate, or one that signed it, has expired; the server's own ends {until}"),
+            "the trunk's operator must renew it; if the date is to come, this machine's clock is wrong",
+        );
+    }
+    if not_yet {
+        return Finding::problem(
+            "tls_expiry",
+            format!("the certificate begins only {}", certificate.not_before()),
+            "this machine's clock is behind (timedatectl), or the certificate was made too early",
+        );
+    }
+    let what = format!("the certificate is good for {days} more days, until {until}");
+    if days < SOON {
+        Finding::warning("tls_expiry", what, "ask the trunk's operator when it is renewed")
+    } else {
+        Finding::ok("tls_expiry", what)
+    }
+}
+
+fn names(certificate: &X509Ref) -> String {
+    let alternatives = certificate.subject_alt_names();
+    let names: Vec<String> = alternatives
+        .iter()
+        .flatten()
+        .filter_map(|name| {
+            let address = name.ipaddress().and_then(|bytes| match bytes.len() {
+                4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+                16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+                _ => None,
+            });
+            name.dnsname().map(str::to_owned).or_else(|| address.map(|ip| ip.to_string()))
+        })
+        .take(5)
+        .collect();
+    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+}
+
+fn issuer(certificate: &X509Ref) -> String {
+    let issuer = certificate.issuer_name();
+    let name = issuer.entries().last().and_then(|entry| entry.data().to_string().ok());
+    name.map_or_else(|| "signed".to_owned(), |name| format!("signed by {name}"))
+}
