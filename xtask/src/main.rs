@@ -1,6 +1,7 @@
 //! What a developer of outdial runs: `cargo xtask …`.
 
 mod advisories;
+mod demo;
 mod packages;
 mod peers;
 mod run;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Bring the sources of PJSIP and libsrtp to vendor/: fetched, verified, unpacked and patched
     Vendor,
+    /// Install what is missing, build, and place a call over TLS and SRTP whose sound is checked
+    Demo,
     /// Real SIP peers for tests: installs, starts and ends them
     #[command(subcommand)]
     Peers(peers::Options),
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Vendor => vendor::run(),
+        Command::Demo => demo::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Advisories(options) => advisories::run(&options),
         Command::Test(options) => test::run(&options),

@@ -27,6 +27,9 @@ pub(crate) const BUILD: &[Package] = &[
     Package { name: "pkg-config", why: "finds Opus and OpenSSL", or: &["pkgconf"] },
 ];
 
+/// What the demo and the tests of the tool speak with.
+pub(crate) const SPEECH: &[Package] = &[package("espeak-ng", "speaks the sentences")];
+
 /// What the tests run besides.
 pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer of the tests")];
 

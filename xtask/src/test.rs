@@ -13,7 +13,7 @@ pub(crate) struct Options {
 
 /// Everything that must hold before a change is merged. The runner's summary comes last.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    packages::ensure(&[packages::BUILD, packages::TEST])?;
+    packages::ensure(&[packages::BUILD, packages::SPEECH, packages::TEST])?;
     vendor::run()?;
     if component("rustfmt", "fmt") {
         Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
