@@ -1,4 +1,46 @@
-//! Outbound telephone calls for agent runtimes.
+//! Outbound telephone calls for agent runtimes, over the SIP trunk or PBX that a business already has.
+//!
+//! ```no_run
+//! use outdial::audio::wav;
+//! use outdial::{AgentId, Config, DialProvider, E164, Endpoint, Shutdown};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let endpoint = Endpoint::start(&Config::load("outdial.toml")?).await?;
+//!     let call = endpoint.dial(&AgentId::new("reminders")?, &E164::parse("+12025550101")?).await?;
+//!
+//!     let audio = call.audio()?;
+//!     if call.answered().await.is_ok() {
+//!         audio.speaker.send(&wav::read("prompt.wav", audio.speaker.rate())?).await?;
+//!         audio.speaker.drain().await; // the last word has left
+//!     }
+//!     let end = call.hangup().await;
+//!     println!("{}: {}, talked {:?}", call.id(), end.reason, end.talk_time);
+//!     endpoint.shutdown(Shutdown::HangUp).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Config`]: what `outdial.toml` says of trunks and agents; [`secrets`]: where passwords are.
+//! - [`DialProvider`]: the contract between a runtime and whatever carries its calls. [`Endpoint`] is the one for SIP.
+//! - [`Call`]: the handle. [`CallEvent`]s tell what happens, [`CallEnd`] how it ended, and [`EndReason`] why.
+//! - [`audio`]: the [`Speaker`](audio::Speaker) and the [`Listener`](audio::Listener), 16-bit mono PCM in both
+//!   directions.
+//!
+//! # Threads
+//!
+//! ```text
+//! tokio tasks ──commands──▶ control thread ──▶ PJSIP            SIP, timers, call set-up
+//!      ▲                          │ callbacks: copy, send, return
+//!      └──────── events ──────────┘
+//! tokio tasks ◀──listen queue── media clock threads, 20 ms ──▶ RTP
+//!             ──playout queue─▶
+//! ```
+//!
+//! PJSIP is one instance per process, and one thread of ours uses it. No task ever waits in a lock that PJSIP holds, no
+//! callback runs code of the application, and dropping a handle posts a message and returns.
 
 pub mod audio;
 pub mod audit;
@@ -16,3 +58,12 @@ mod ecma;
 mod timestamp;
 
 pub use build_info::{BuildInfo, build_info};
+pub use call::{Call, CallEnd, CallError, CallEvent, CallId, EndReason};
+pub use config::Config;
+pub use provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164};
+pub use sip::{Endpoint, Shutdown};
+
+/// The README's program is compiled like those in the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
