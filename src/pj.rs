@@ -32,7 +32,7 @@ pub(crate) use clock::{Clock, ClockStats, OnClock};
 pub(crate) use error::PjError;
 pub(crate) use event::{CallKey, Method, NegotiatedMedia, PjEvent, TransportFailure};
 pub(crate) use instance::{Instance, InstanceSettings, StartFailure};
-pub(crate) use media::{CallMedia, PinnedStream, StreamStats};
+pub(crate) use media::{CallMedia, PinnedStream, QueueCounters, StreamStats};
 pub(crate) use transport::{ClientCertificate, SYSTEM_CA_FOLDER, TlsSettings, TransportId, TransportKind};
 pub(crate) use wake::Waker;
 pub(crate) use wire::Refusal;

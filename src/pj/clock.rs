@@ -226,8 +226,8 @@ impl Entry {
     fn new(stream: Arc<PinnedStream>, media: Arc<CallMedia>, off: Arc<AtomicBool>) -> Self {
         let microseconds = stream.samples_per_frame() as u64 * 1_000_000 / u64::from(stream.clock_rate());
         let period = (microseconds / SLOT.as_micros() as u64).max(1);
-        if let Ok(rate) = SampleRate::try_from(stream.clock_rate()) {
-            let mut queues = media.queues();
+        if let (Ok(rate), Some(queues)) = (SampleRate::try_from(stream.clock_rate()), media.queues().as_mut())
+        {
             queues.playout.set_wire_rate(rate);
             queues.listen.set_wire_rate(rate);
         }
@@ -238,8 +238,9 @@ impl Entry {
     fn frame(&mut self) {
         let frame = &mut self.buffer[..self.stream.samples_per_frame()];
         let mut queues = self.media.queues();
+        let Some(queues) = queues.as_mut() else { return };
         self.stream.receive(frame);
-        self.media.hear(&mut queues, frame);
+        self.media.hear(queues, frame);
         queues.playout.pull(frame);
         self.stream.send(frame);
     }

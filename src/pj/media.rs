@@ -10,7 +10,8 @@ use crate::audio::{ListenSink, PlayoutSource};
 
 /// The ends of a call's two queues that the media clock holds. They outlive a stream: a re-INVITE replaces it.
 pub(crate) struct CallMedia {
-    queues: Mutex<Queues>,
+    /// `None` once the call is over.
+    queues: Mutex<Option<Queues>>,
     answered: AtomicBool,
     /// Whether the application hears what comes before the answer.
     early_media: bool,
@@ -23,6 +24,7 @@ pub(super) struct Queues {
 }
 
 /// What an application that is too slow causes.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct QueueCounters {
     /// Times that speech to the callee ran dry.
     pub(crate) underruns: u64,
@@ -32,7 +34,11 @@ pub(crate) struct QueueCounters {
 
 impl CallMedia {
     pub(crate) fn new(playout: PlayoutSource, listen: ListenSink, early_media: bool) -> Self {
-        Self { queues: Mutex::new(Queues { playout, listen }), answered: AtomicBool::new(false), early_media }
+        Self {
+            queues: Mutex::new(Some(Queues { playout, listen })),
+            answered: AtomicBool::new(false),
+            early_media,
+        }
     }
 
     /// From here on, what is heard is no longer early media.
@@ -40,13 +46,13 @@ impl CallMedia {
         self.answered.store(true, Ordering::Release);
     }
 
-    /// What the two queues counted.
-    pub(crate) fn counters(&self) -> QueueCounters {
-        let queues = self.queues();
-        QueueCounters {
+    /// Ends both streams, so that the application sees their end with the call's, and tells what they counted.
+    pub(crate) fn close(&self) -> QueueCounters {
+        let queues = self.queues().take();
+        queues.map_or_else(QueueCounters::default, |queues| QueueCounters {
             underruns: queues.playout.stats().underruns,
             frames_dropped: queues.listen.stats().dropped,
-        }
+        })
     }
 
     /// Hands a frame from the callee's end to the application.
@@ -58,7 +64,7 @@ impl CallMedia {
     }
 
     /// Held by the clock for a frame; by nobody else but the clock's next shard when a stream is replaced.
-    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
+    pub(super) fn queues(&self) -> MutexGuard<'_, Option<Queues>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use crate::call::{
     CallLog, CallMachine, EndFacts, Ending, LocalCause, MediaStats, Signal, SipStatus, mos, parse_reason,
 };
-use crate::pj::{CallKey, CallMedia, CallSlot, NegotiatedMedia, OnClock, PinnedStream, StreamStats};
+use crate::pj::{
+    CallKey, CallMedia, CallSlot, NegotiatedMedia, OnClock, PinnedStream, QueueCounters, StreamStats,
+};
 use crate::provider::DialError;
 
 /// How long a call that we end may wait for the far end's last word: as long as it takes a request to be sent again
@@ -30,6 +32,8 @@ pub(super) struct ActiveCall {
     replaced: StreamStats,
     negotiated: Option<NegotiatedMedia>,
     facts: EndFacts,
+    /// Whether the callee's end described any media so far.
+    described: bool,
     detail: Option<String>,
     ring_timeout: Duration,
     talk_limit: Duration,
@@ -73,6 +77,7 @@ impl ActiveCall {
             replaced: StreamStats::default(),
             negotiated: None,
             facts: EndFacts::default(),
+            described: false,
             detail: None,
             ring_timeout,
             talk_limit,
@@ -120,6 +125,11 @@ impl ActiveCall {
         self.machine.sent_at().is_none()
     }
 
+    /// Whether the callee's end answered our offer with a description of its own.
+    pub(super) fn is_described(&self) -> bool {
+        self.described
+    }
+
     /// Whether the callee picked up.
     pub(super) fn is_answered(&self) -> bool {
         self.machine.answered_at().is_some()
@@ -127,6 +137,7 @@ impl ActiveCall {
 
     /// A response to an INVITE.
     pub(super) fn response(&mut self, now: Instant, status: SipStatus, has_sdp: bool) {
+        self.described |= has_sdp;
         if status.code < 200 {
             self.signal(now, Signal::Provisional { media: has_sdp && status.code > 100, status });
         } else if !self.is_answered() {
@@ -247,18 +258,18 @@ impl ActiveCall {
     /// Ends the call: its one `Ended`.
     pub(super) fn conclude(mut self, now: Instant) {
         self.put_away_stream();
-        let media = self.negotiated.take().map(|negotiated| self.media_stats(negotiated));
+        let queues = self.media.close();
+        let media = self.negotiated.take().map(|negotiated| self.media_stats(negotiated, queues));
         let ending = Ending { facts: self.facts.clone(), detail: self.detail.take(), media };
         self.signal(now, Signal::Ended(Box::new(ending)));
     }
 
-    fn media_stats(&self, negotiated: NegotiatedMedia) -> MediaStats {
+    fn media_stats(&self, negotiated: NegotiatedMedia, queues: QueueCounters) -> MediaStats {
         let counted = self.replaced;
         let expected = counted.packets_received + counted.lost;
         let percent =
             |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f32 / whole as f32 };
         let loss = percent(counted.lost + counted.discarded, expected).min(100.0);
-        let queues = self.media.counters();
         // One way: half the round trip, the jitter buffer, a packet at each end.
         let delay = counted.round_trip_ms.unwrap_or_default() / 2.0 + 2.0 * counted.jitter_mean_ms + 60.0;
         MediaStats {

@@ -349,6 +349,10 @@ impl Control {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let srtp_required = self.trunks[call.trunk].requires_srtp();
         let Some(media) = media else {
+            if !call.is_described() {
+                let detail = "the callee's end answered without describing any media".to_owned();
+                return self.end(key, LocalCause::MediaSetup, Some(detail));
+            }
             // An answer that is `inactive`, or has the address 0.0.0.0: answered, and put on hold at once.
             call.media.mark_answered();
             let answered = Answered { codec: "none".to_owned(), srtp: None, remote: None };
