@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// What each module may import of the others; one that is not named here imports none.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("audit", &["ecma", "timestamp"]),
+    ("audit", &["call", "ecma", "provider", "timestamp"]),
     ("call", &["audio", "provider"]),
-    ("config", &["audio", "provider", "secrets"]),
+    ("config", &["audio", "provider", "secrets", "usage"]),
     // What happens in PJSIP is told in its own words: of the rest it knows the queues for sound only.
     ("pj", &["audio"]),
     // The contract names the type of a call, and a call names a number.
     ("provider", &["audio", "call"]),
     ("secrets", &["ecma", "timestamp"]),
     ("sip", &["audio", "call", "config", "pj", "provider", "secrets"]),
-    ("usage", &["provider"]),
+    ("usage", &["call", "provider", "timestamp"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

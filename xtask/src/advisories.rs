@@ -16,12 +16,21 @@ const TABLE: &str = "docs/security/pjproject.md";
 /// Entries of the list that the table answers.
 const ENTRIES: std::ops::RangeInclusive<u32> = 1..=51;
 
+/// Rows of the table that owe a test today. It only ever goes down.
+const OWED: usize = 12;
+
 /// What the table may still owe.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How many rows may say "no test yet". A number that only goes down
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = OWED)]
     owed: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { owed: OWED }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`
 
 use crate::run::Step;
-use crate::{packages, peers, vendor};
+use crate::{advisories, packages, peers, vendor};
 use clap::Args;
 
 #[derive(Args)]
@@ -15,6 +15,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     packages::ensure(&[packages::BUILD, packages::SPEECH, packages::TEST])?;
     vendor::run()?;
+    advisories::run(&advisories::Options::default())?;
     if component("rustfmt", "fmt") {
         Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
     }
