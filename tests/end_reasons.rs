@@ -30,7 +30,8 @@ async fn ends(phone: &Phone, behaviour: &Behaviour) -> Story {
             CallEvent::Ringing if cancel => drop(within(behaviour.name(), call.hangup()).await),
             CallEvent::Answered(_) => {
                 // The callee's own end of the call comes first where there is one.
-                if tokio::time::timeout(Duration::from_secs(4), call.ended()).await.is_err() {
+                let by_itself = tokio::time::timeout(Duration::from_secs(4), call.ended()).await;
+                if by_itself.is_err() {
                     within(behaviour.name(), call.hangup()).await;
                 }
             }
