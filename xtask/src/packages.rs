@@ -33,6 +33,9 @@ pub(crate) const SPEECH: &[Package] = &[package("espeak-ng", "speaks the sentenc
 /// What the tests run besides.
 pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer of the tests")];
 
+/// What the search for faults of memory takes.
+pub(crate) const VALGRIND: &[Package] = &[package("valgrind", "watches each access to memory")];
+
 /// Installs what is missing, with apt-get, as root or through sudo. On systems without dpkg nothing
 /// is done: the build names what it does not find.
 pub(crate) fn ensure(wanted: &[&[Package]]) -> anyhow::Result<()> {
