@@ -30,7 +30,7 @@ pub(crate) use account::{AccountId, AccountSettings, SrtpPolicy};
 pub(crate) use call::{CallSlot, OutboundCall};
 pub(crate) use clock::{Clock, ClockStats, OnClock};
 pub(crate) use error::PjError;
-pub(crate) use event::{CallKey, Method, NegotiatedMedia, PjEvent, TransportFailure};
+pub(crate) use event::{CallKey, Connection, Method, NegotiatedMedia, PjEvent, TransportFailure};
 pub(crate) use instance::{Instance, InstanceSettings, StartFailure};
 pub(crate) use media::{CallMedia, PinnedStream, QueueCounters, StreamStats};
 pub(crate) use transport::{ClientCertificate, SYSTEM_CA_FOLDER, TlsSettings, TransportId, TransportKind};

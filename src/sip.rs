@@ -4,6 +4,7 @@
 //! there, in order; handles send it orders and never wait for the network in a lock.
 
 mod active;
+mod connections;
 mod control;
 mod endpoint;
 mod error;

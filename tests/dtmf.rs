@@ -71,7 +71,8 @@ async fn receives(number: &str) {
     let five = async {
         let mut keys = 0;
         while keys < 5 {
-            keys += usize::from(matches!(events.next().await, Some(CallEvent::Dtmf(_))));
+            let event = events.next().await.expect("the call is up");
+            keys += usize::from(matches!(event, CallEvent::Dtmf(_)));
         }
     };
     within("five keys", five).await;

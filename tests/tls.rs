@@ -27,17 +27,11 @@ async fn refused(certificate: ServerCertificate, words: &[&str]) {
     sandbox.shutdown().await;
 }
 
-/// Dials, which does not come to a call, and returns what is said of it. The connection is made for the INVITE: it
-/// fails while the dial waits, or just after the INVITE was handed over to it.
+/// Dials, which does not come to a call, and returns what is said of it.
 async fn unreachable(phone: &Phone) -> String {
-    match within("the dial", phone.endpoint().dial_with(common::phone::request(NUMBER))).await {
-        Err(DialError::Unreachable { detail, .. }) => detail,
-        Err(other) => panic!("{other:?}"),
-        Ok(call) => {
-            let story = Story::of(&call).await;
-            story.assert("initiated ended", "unreachable by network");
-            story.end.detail.expect("the end of a call that never was has its reasons")
-        }
+    match phone.dial_in_vain(NUMBER).await {
+        DialError::Unreachable { detail, .. } => detail,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -111,12 +105,21 @@ async fn a_client_certificate_is_shown_where_it_is_demanded() {
     sandbox.shutdown().await;
 }
 
-/// Over TLS 1.3 the server refuses only after the handshake: the INVITE may have left by then, or not.
+/// Over TLS 1.3 the server refuses only after the handshake: the INVITE may have left by then, so that there is a call,
+/// or not.
 #[tokio::test]
 async fn without_the_client_certificate_that_is_demanded_there_is_no_call() {
     let sandbox = Sandbox::builder().demand_client_certificate().start().await.unwrap();
     let phone = Phone::start(&trunk::sandbox_tls(&sandbox, "")).await;
-    let detail = unreachable(&phone).await;
+    let detail = match within("the dial", phone.endpoint().dial_with(common::phone::request(NUMBER))).await {
+        Err(DialError::Unreachable { detail, .. }) => detail,
+        Err(other) => panic!("{other:?}"),
+        Ok(call) => {
+            let story = Story::of(&call).await;
+            story.assert("initiated ended", "unreachable by network");
+            story.end.detail.expect("the end of a call that never was has its reasons")
+        }
+    };
     assert!(detail.contains("certificate"), "{detail}");
     assert!(sandbox.calls().is_empty());
     phone.shutdown().await;

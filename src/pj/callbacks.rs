@@ -16,7 +16,7 @@ use pjsip_sys as sys;
 use super::account::AccountId;
 use super::event::{CallKey, NegotiatedMedia, PjEvent, TransportFailure, emit, emit_and_wake};
 use super::media::PinnedStream;
-use super::{error, strings};
+use super::{error, strings, wire};
 
 /// Runs a trampoline's body. A panic must not cross into C; it becomes an event, so that the endpoint can report it.
 pub(super) fn guarded(callback: &'static str, body: impl FnOnce()) {
@@ -298,6 +298,16 @@ unsafe extern "C" fn on_transport_state(
     info: *const sys::pjsip_transport_state_info,
 ) {
     guarded("on_transport_state", || {
+        // SAFETY: PJSIP passes a transport that is alive during the callback.
+        if let Some(connection) = unsafe { wire::connection(transport) } {
+            match state {
+                sys::PJSIP_TP_STATE_CONNECTED => emit(PjEvent::Connected(connection)),
+                sys::PJSIP_TP_STATE_DISCONNECTED | sys::PJSIP_TP_STATE_DESTROY => {
+                    emit(PjEvent::ConnectionGone(connection));
+                }
+                _ => {}
+            }
+        }
         if state != sys::PJSIP_TP_STATE_DISCONNECTED {
             return;
         }

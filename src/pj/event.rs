@@ -43,11 +43,20 @@ pub(crate) struct TransportFailure {
     pub(crate) cause: String,
 }
 
+/// Names a connection of TCP or TLS for as long as it lives; only ever compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Connection(pub(super) usize);
+
 /// One thing that happened inside PJSIP.
 #[derive(Debug)]
 pub(crate) enum PjEvent {
-    /// A request with our Call-ID left for the transport.
-    RequestSent { call_id: String, method: Method },
+    /// A request with our Call-ID left for the transport. A connection may still be in the making: it keeps the
+    /// request until it is up, or fails.
+    RequestSent { call_id: String, method: Method, connection: Option<Connection> },
+    /// A connection is up; what waited for it is on its way.
+    Connected(Connection),
+    /// A connection is no more.
+    ConnectionGone(Connection),
     /// A response to one of our requests came in.
     Response {
         call_id: String,

@@ -11,7 +11,7 @@ use std::sync::{PoisonError, RwLock};
 use pjsip_sys as sys;
 
 use super::callbacks::guarded;
-use super::event::{Method, PjEvent, emit};
+use super::event::{Connection, Method, PjEvent, emit};
 use super::strings;
 
 const NAME: &str = "mod-outdial-wire";
@@ -132,7 +132,9 @@ unsafe extern "C" fn on_tx_request(tdata: *mut sys::pjsip_tx_data) -> sys::pj_st
         unsafe { trace_sent(tdata) };
         // SAFETY: as above; the headers are those of a request that PJSIP built.
         if let Some((call_id, method)) = unsafe { identify(tdata) } {
-            emit(PjEvent::RequestSent { call_id, method });
+            // SAFETY: as above; a message that is being sent has a transport.
+            let connection = unsafe { tdata.as_ref().and_then(|tdata| connection(tdata.tp_info.transport)) };
+            emit(PjEvent::RequestSent { call_id, method, connection });
         }
     });
     0
@@ -284,6 +286,17 @@ impl<'a> Received<'a> {
 
 fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|window| window == part)
+}
+
+/// The name of a transport, if it is a connection.
+///
+/// # Safety
+///
+/// `transport` is null or alive.
+pub(super) unsafe fn connection(transport: *const sys::pjsip_transport) -> Option<Connection> {
+    // SAFETY: the caller's promise.
+    let reliable = unsafe { transport.as_ref() }?.flag & sys::PJSIP_TRANSPORT_RELIABLE != 0;
+    reliable.then(|| Connection(transport.addr()))
 }
 
 /// # Safety

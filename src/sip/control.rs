@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::oneshot;
 
 use super::active::{ActiveCall, Offer};
+use super::connections::Connections;
 use super::endpoint::{Counters, Shutdown};
 use super::trunk::Trunk;
 use crate::audio::dtmf::Digit;
@@ -16,8 +17,7 @@ use crate::call::{
 };
 use crate::config::DtmfMethod;
 use crate::pj::{
-    CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, OutboundCall, PinnedStream, PjEvent,
-    TransportFailure, Waker,
+    CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, OutboundCall, PinnedStream, PjEvent, Waker,
 };
 use crate::provider::{CapacityLimit, DialError};
 
@@ -25,8 +25,6 @@ use crate::provider::{CapacityLimit, DialError};
 const TICK: Duration = Duration::from_millis(50);
 /// How often it is looked whether RTP still comes.
 const MEDIA_CHECK: Duration = Duration::from_secs(1);
-/// How long the lost connections are remembered: a call that fails by one is told so within this time.
-const FAILURE_MEMORY: Duration = Duration::from_secs(5);
 /// How long registrars may take to acknowledge that we leave.
 const UNREGISTER: Duration = Duration::from_millis(1500);
 
@@ -71,7 +69,7 @@ pub(super) struct Control {
     trunks: Vec<Trunk>,
     max_calls: usize,
     by_call_id: HashMap<String, CallKey>,
-    failures: Vec<(Instant, TransportFailure)>,
+    connections: Connections,
     counters: Arc<Counters>,
     media_checked: Instant,
     leaving: Option<Leaving>,
@@ -112,7 +110,7 @@ impl Control {
             max_calls,
             calls: HashMap::new(),
             by_call_id: HashMap::new(),
-            failures: Vec::new(),
+            connections: Connections::default(),
             counters,
             media_checked: Instant::now(),
             leaving: None,
@@ -232,13 +230,18 @@ impl Control {
     fn event(&mut self, event: PjEvent) {
         let now = Instant::now();
         match event {
-            PjEvent::RequestSent { call_id, method: Method::Invite } => {
-                let abandoned = self.call_by_id(&call_id).is_some_and(|call| !call.sent(now));
-                if abandoned {
-                    self.end_by_id(&call_id, LocalCause::Hangup);
+            PjEvent::RequestSent { call_id, method: Method::Invite, connection } => {
+                if self.connections.carries(connection, &call_id) {
+                    self.sent(now, &call_id);
                 }
             }
             PjEvent::RequestSent { .. } => {}
+            PjEvent::Connected(connection) => {
+                for call_id in self.connections.connected(connection) {
+                    self.sent(now, &call_id);
+                }
+            }
+            PjEvent::ConnectionGone(connection) => self.connections.gone(connection),
             PjEvent::Response {
                 call_id,
                 method,
@@ -284,23 +287,24 @@ impl Control {
             }
             PjEvent::Registration { account, code, phrase, expires, error } => {
                 if let Some(trunk) = self.trunks.iter().find(|trunk| trunk.account() == account) {
-                    let lost = self.failure_to(trunk);
+                    let lost = self.connections.failure_to(trunk);
                     trunk.registered(code, phrase, expires, lost.or(error));
                 }
             }
-            PjEvent::TransportFailed(failure) => {
-                tracing::warn!(
-                    target: "outdial::sip", host = failure.remote.0, port = failure.remote.1, cause = failure.cause,
-                    "a connection failed"
-                );
-                self.failures.retain(|(at, _)| now.duration_since(*at) < FAILURE_MEMORY);
-                self.failures.push((now, failure));
-            }
+            PjEvent::TransportFailed(failure) => self.connections.failed(now, failure),
             PjEvent::Refused { reason } => self.counters.refused(reason),
             PjEvent::Panicked { callback, message } => {
                 tracing::error!(target: "outdial::sip", callback, message, "a callback panicked; please report it");
                 self.counters.panicked();
             }
+        }
+    }
+
+    /// An INVITE is on its way.
+    fn sent(&mut self, now: Instant, call_id: &str) {
+        let abandoned = self.call_by_id(call_id).is_some_and(|call| !call.sent(now));
+        if abandoned {
+            self.end_by_id(call_id, LocalCause::Hangup);
         }
     }
 
@@ -540,15 +544,7 @@ impl Control {
 
     /// Why the trunk's connection failed lately.
     fn failure_of(&self, trunk: usize) -> Option<String> {
-        self.failure_to(&self.trunks[trunk])
-    }
-
-    fn failure_to(&self, trunk: &Trunk) -> Option<String> {
-        let found =
-            self.failures.iter().rev().find(|(at, failure)| {
-                at.elapsed() < FAILURE_MEMORY && trunk.is_reached_by(&failure.remote.0)
-            })?;
-        Some(found.1.cause.clone())
+        self.connections.failure_to(&self.trunks[trunk])
     }
 
     fn look_at_the_time(&mut self) {

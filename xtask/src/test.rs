@@ -3,6 +3,7 @@
 use crate::run::Step;
 use crate::{advisories, packages, peers, vendor};
 use clap::Args;
+use std::env;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -53,7 +54,10 @@ fn under_valgrind() -> anyhow::Result<()> {
 /// likes it. Without, tests of one file run one after the other.
 fn tests(options: &Options) -> anyhow::Result<()> {
     let runner = if Step::cargo(&["nextest", "--version"]).succeeds() {
-        Step::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).arguments(&options.runner)
+        // Where nobody watches, .config/nextest.toml tries again what failed, and says so.
+        let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
+        Step::cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile])
+            .arguments(&options.runner)
     } else {
         let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--"];
         Step::cargo(&targets).arguments(&options.runner).arguments(&["--test-threads=1".to_owned()])

@@ -274,7 +274,9 @@ impl Stream {
         if !session.agreed.direction.sends() {
             return;
         }
-        if let (false, Some(payload_type)) = (self.keys.is_idle(), session.agreed.events) {
+        // Keys are pressed at somebody: a caller whose media is not up yet would miss them.
+        let pressing = !self.keys.is_idle() && self.counts.received > 0;
+        if let (true, Some(payload_type)) = (pressing, session.agreed.events) {
             self.outbound.timestamp = self.outbound.timestamp.wrapping_add(units);
             if let Some(packet) = self.keys.next(units as u16) {
                 if packet.begins {
@@ -289,7 +291,9 @@ impl Stream {
             return;
         }
         // Without an agreed event format keys cannot be sent; nobody shall wait for them.
-        self.keys_done.take().map(|done| done.send(()));
+        if session.agreed.events.is_none() {
+            self.keys_done.take().map(|done| done.send(()));
+        }
         let Some(rate) = session.agreed.format.codec.sample_rate() else { return self.playing = None };
         let size = rate as usize / 50;
         let frame = match &mut self.playing {
