@@ -35,11 +35,14 @@ mod agent;
 mod endpoint;
 mod error;
 mod identity;
+mod prefix;
+mod provider;
 mod route;
 mod secrets;
 mod section;
 mod tariff;
 mod trunk;
+mod twilio;
 mod values;
 
 use std::collections::BTreeMap;
@@ -49,9 +52,12 @@ pub use address::{Server, ServerError};
 pub use agent::AgentConfig;
 pub use endpoint::{EndpointConfig, MAX_CALLS, Timers};
 pub use error::{ConfigError, Problem};
-pub use route::Route;
+pub use prefix::PrefixRoute;
+pub use provider::{ProviderConfig, ProviderKind};
+pub use route::{Carrier, Plan, Route};
 pub use secrets::SecretsConfig;
 pub use trunk::TrunkConfig;
+pub use twilio::TwilioConfig;
 pub use values::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, PortRange, Srtp, Transport};
 
 use crate::provider::AgentId;
@@ -67,9 +73,13 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// The trunks by their names: 1 to 64 letters, digits, `-` and `_`.
     pub trunks: BTreeMap<String, TrunkConfig>,
+    /// The providers that are not SIP trunks, by their names, which no trunk has.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// Which trunk or provider carries the calls to which numbers.
+    pub routes: Vec<PrefixRoute>,
     /// The agents by their names. If any is listed, others are refused, unless there is a default.
     pub agents: BTreeMap<AgentId, AgentConfig>,
-    /// The trunk for whoever has none of their own.
+    /// The trunk, or the provider, for whoever has none of their own.
     pub default_trunk: Option<String>,
     /// The agent whose settings agents that are not listed get.
     pub default_agent: Option<AgentId>,
@@ -118,6 +128,13 @@ impl Config {
                 None => broken.push(name),
             }
         }
+        for (name, section) in root.tables("providers") {
+            match ProviderConfig::read(section, base) {
+                Some(provider) => drop(config.providers.insert(name, provider)),
+                None => broken.push(name),
+            }
+        }
+        config.routes = root.list("routes").into_iter().filter_map(PrefixRoute::read).collect();
         for (name, section) in root.tables("agents") {
             match AgentId::new(&name) {
                 Ok(id) => drop(config.agents.insert(id, AgentConfig::read(section))),
@@ -127,6 +144,10 @@ impl Config {
         root.finish(&[
             ("trunk", "trunks are tables of `trunks`: [trunks.main]"),
             ("agent", "agents are tables of `agents`: [agents.support]"),
+            ("provider", "providers are tables of `providers`: [providers.cloud]"),
+            ("twilio", "providers are tables of `providers`: [providers.cloud], with kind = \"twilio\""),
+            ("route", "routes are a list: [[routes]]"),
+            ("default_provider", "a provider is named where a trunk is: default_trunk = \"…\""),
         ]);
         let problems = text.into_problems(config.problems(&broken));
         if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -156,9 +177,22 @@ impl Config {
             }
             trunk.check(&path, &mut problems);
         }
-        let exists = |name: &String| self.trunks.contains_key(name) || known.contains(name);
+        for (name, provider) in &self.providers {
+            let path = format!("providers.{name}");
+            if !is_trunk_name(name) {
+                let message = "a provider's name has 1 to 64 letters, digits, hyphens and underscores";
+                problems.push(Problem::new(path.clone(), message));
+            }
+            if self.trunks.contains_key(name) {
+                let message = "has the name of a trunk: the two are named in the same places";
+                problems.push(Problem::new(path.clone(), message));
+            }
+            provider.check(&path, &mut problems);
+        }
+        let exists = |name: &String| self.carrier(name).is_some() || known.contains(name);
         let unknown_trunk = |name: &str| {
-            let names: Vec<&str> = self.trunks.keys().map(String::as_str).collect();
+            let names = self.trunks.keys().chain(self.providers.keys());
+            let names: Vec<&str> = names.map(String::as_str).collect();
             match section::closest(name, &names) {
                 Some(right) => format!("there is no trunk {name:?}; did you mean {right:?}?"),
                 None => format!("there is no trunk {name:?}: [trunks.{name}]"),
@@ -178,6 +212,19 @@ impl Config {
                         problems.push(Problem::new(format!("{path}.caller_id"), trunk::NOWHERE));
                     }
                 }
+            }
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            let path = format!("routes[{index}]");
+            route.check(&path, &mut problems);
+            if !exists(&route.trunk) {
+                problems.push(Problem::new(format!("{path}.trunk"), unknown_trunk(&route.trunk)));
+            }
+            if let Some(id) =
+                route.agents.iter().find(|id| !self.agents.is_empty() && !self.agents.contains_key(*id))
+            {
+                let message = format!("there is no agent {:?}: [agents.{id}]", id.as_str());
+                problems.push(Problem::new(format!("{path}.agents"), message));
             }
         }
         if let Some(name) = self.default_trunk.as_ref().filter(|name| !exists(name)) {

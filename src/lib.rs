@@ -47,6 +47,7 @@ pub mod audit;
 mod build_info;
 pub mod call;
 pub mod config;
+mod outdial;
 #[allow(unsafe_code)]
 mod pj;
 pub mod provider;
@@ -60,6 +61,7 @@ mod timestamp;
 pub use build_info::{BuildInfo, build_info};
 pub use call::{Call, CallEnd, CallError, CallEvent, CallId, EndReason};
 pub use config::Config;
+pub use outdial::{Outdial, OutdialBuilder, OutdialError};
 pub use provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164};
 pub use sip::{Endpoint, Shutdown};
 

@@ -9,16 +9,22 @@
 
 mod agent;
 mod caller;
+mod departure;
 mod error;
 mod header;
 mod number;
+mod price;
 mod request;
 
 pub use agent::{AgentId, AgentIdError};
 pub use caller::{CallerId, CallerIdError};
+pub(crate) use departure::Departure;
+#[allow(unused_imports)]
+pub(crate) use departure::Witness;
 pub use error::{CapacityLimit, DialError};
 pub use header::{Header, HeaderError};
 pub use number::{E164, E164Error};
+pub(crate) use price::Price;
 pub use request::DialRequest;
 
 use async_trait::async_trait;

@@ -8,6 +8,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("audit", &["call", "ecma", "provider", "timestamp"]),
     ("call", &["audio", "provider"]),
     ("config", &["audio", "provider", "secrets", "usage"]),
+    // The top: it wraps every provider in the same rules and the same evidence.
+    ("outdial", &["audit", "call", "config", "provider", "secrets", "sip", "usage"]),
     // What happens in PJSIP is told in its own words: of the rest it knows the queues for sound only.
     ("pj", &["audio"]),
     // The contract names the type of a call, and a call names a number.

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::CallError;
+use super::{CallError, LocalCause};
 use crate::audio::dtmf::Digit;
 use crate::provider::E164;
 
@@ -13,6 +13,9 @@ type Reply = oneshot::Sender<Result<(), CallError>>;
 pub(crate) enum Command {
     /// End the call, whatever its state.
     Hangup,
+    /// End the call for a reason of the operator's, which stands in the end of the call.
+    #[allow(dead_code)]
+    End { cause: LocalCause, detail: String },
     /// Send digits.
     Dtmf { digits: Vec<Digit>, reply: Reply },
     /// Put the callee on hold.

@@ -10,7 +10,7 @@ use crate::provider::CallerId;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct AgentConfig {
-    /// The trunk for its calls. Default: `default_trunk`.
+    /// The trunk, or the provider, for its calls. Default: as the routes say, then `default_trunk`.
     pub trunk: Option<String>,
     /// The caller that its callees are shown. Default: the trunk's.
     pub caller_id: Option<CallerId>,
@@ -36,7 +36,7 @@ impl AgentConfig {
         agent.ring_timeout = section.take("ring_timeout").map(|Time(time)| time);
         agent.talk_limit = section.take("talk_limit").map(|Time(time)| time);
         section.set("audio_rate", &mut agent.audio_rate);
-        section.finish(&[]);
+        section.finish(&[("provider", "a provider is named where a trunk is: trunk = \"…\"")]);
         agent
     }
 

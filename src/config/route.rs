@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use super::{AgentConfig, Config, TrunkConfig};
+use super::{AgentConfig, Config, PrefixRoute, ProviderConfig, TrunkConfig};
 use crate::audio::SampleRate;
 use crate::provider::{AgentId, CallerId, DialError, DialRequest};
+use crate::usage::Tariff;
 
-/// What the configuration makes of a request: the trunk, and every setting with its final value.
+/// What the configuration makes of a request that a SIP trunk carries: the trunk, and every setting with its final value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route<'c> {
@@ -26,6 +27,77 @@ pub struct Route<'c> {
     pub audio_rate: SampleRate,
 }
 
+/// What the configuration makes of any request: what carries it, and every setting with its final value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan<'c> {
+    /// The name of what carries it.
+    pub name: &'c str,
+    /// What carries it.
+    pub carrier: Carrier<'c>,
+    /// The settings of the agent, if it has any.
+    pub agent: Option<&'c AgentConfig>,
+    /// The caller that the callee is shown.
+    pub caller_id: Option<CallerId>,
+    /// The name shown beside it.
+    pub caller_name: Option<String>,
+    /// How long it may ring.
+    pub ring_timeout: Duration,
+    /// How long the call may last.
+    pub talk_limit: Duration,
+    /// The sample rate of the sound on the application's side.
+    pub audio_rate: SampleRate,
+}
+
+/// What carries a call: a trunk of the SIP provider, or a provider that has no trunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carrier<'c> {
+    /// A SIP trunk.
+    Trunk(&'c TrunkConfig),
+    /// The account of a web service.
+    Provider(&'c ProviderConfig),
+}
+
+impl<'c> Carrier<'c> {
+    /// What calls over it cost, if that is known.
+    pub fn tariff(self) -> Option<&'c Tariff> {
+        match self {
+            Self::Trunk(trunk) => trunk.tariff.as_ref(),
+            Self::Provider(provider) => provider.tariff.as_ref(),
+        }
+    }
+
+    /// The most calls at the same time, if there is a limit.
+    pub fn max_calls(self) -> Option<u32> {
+        match self {
+            Self::Trunk(trunk) => trunk.max_calls,
+            Self::Provider(provider) => provider.max_calls,
+        }
+    }
+
+    fn caller_id(self) -> Option<&'c CallerId> {
+        match self {
+            Self::Trunk(trunk) => trunk.caller_id.as_ref(),
+            Self::Provider(provider) => provider.caller_id.as_ref(),
+        }
+    }
+
+    fn caller_name(self) -> Option<&'c String> {
+        match self {
+            Self::Trunk(trunk) => trunk.caller_name.as_ref(),
+            Self::Provider(provider) => provider.caller_name.as_ref(),
+        }
+    }
+
+    fn limits(self) -> (Duration, Duration) {
+        match self {
+            Self::Trunk(trunk) => (trunk.ring_timeout, trunk.talk_limit),
+            Self::Provider(provider) => (provider.ring_timeout, provider.talk_limit),
+        }
+    }
+}
+
 impl Config {
     /// The settings of an agent: its own, else those of `default_agent`.
     ///
@@ -41,44 +113,93 @@ impl Config {
         }
     }
 
-    /// Chooses the trunk for a request and settles everything that it leaves open.
+    /// Chooses what carries a request and settles everything that it leaves open.
     ///
-    /// The trunk is the request's, else the agent's, else `default_trunk`, else the only one there is. Caller id,
-    /// name and ring time are the request's, else the agent's, else the trunk's. The talk limit is the smallest of
-    /// the three: it is there to bound the cost, so nobody further down can raise it.
+    /// The trunk or provider is the request's, else that of the agent's own route with the longest prefix of the number,
+    /// else the agent's, else that of the longest prefix of the routes for everybody, else `default_trunk`, else the
+    /// only one there is. Caller id, name and ring time are the request's, else the agent's, else the trunk's. The talk
+    /// limit is the smallest of the three: it is there to bound the cost, so nobody further down can raise it.
     ///
     /// # Errors
     ///
     /// [`DialError::UnknownAgent`], [`DialError::UnknownTrunk`], or [`DialError::Configuration`] if nothing says
     /// which trunk to take.
-    pub fn route(&self, request: &DialRequest) -> Result<Route<'_>, DialError> {
+    pub fn plan(&self, request: &DialRequest) -> Result<Plan<'_>, DialError> {
         let agent = self.agent(&request.agent)?;
-        let named = request.trunk.as_ref();
-        let named = named.or(agent.and_then(|agent| agent.trunk.as_ref())).or(self.default_trunk.as_ref());
-        let only = || (self.trunks.len() == 1).then(|| self.trunks.keys().next()).flatten();
-        let name = named.or_else(only).ok_or_else(|| DialError::Configuration {
+        let listed = self.agents.contains_key(&request.agent);
+        let settings_of = self.default_agent.as_ref().filter(|_| !listed).unwrap_or(&request.agent);
+        let named = |agents: &[AgentId]| agents.contains(&request.agent) || agents.contains(settings_of);
+        let chosen = request.trunk.as_deref();
+        let chosen = chosen.or_else(|| self.longest(request, |route| named(&route.agents)));
+        let chosen = chosen.or(agent.and_then(|agent| agent.trunk.as_deref()));
+        let chosen = chosen.or_else(|| self.longest(request, |route| route.agents.is_empty()));
+        let chosen = chosen.or(self.default_trunk.as_deref()).or_else(|| self.only_carrier());
+        let name = chosen.ok_or_else(|| DialError::Configuration {
             detail: "no trunk is chosen: name one in the request or for the agent, or set default_trunk"
                 .into(),
             source: None,
         })?;
-        let Some((trunk_name, trunk)) = self.trunks.get_key_value(name) else {
-            return Err(DialError::UnknownTrunk(name.clone()));
-        };
+        let (name, carrier) = self.carrier(name).ok_or_else(|| DialError::UnknownTrunk(name.to_owned()))?;
 
         let caller = request.caller_id.as_ref().or(agent.and_then(|agent| agent.caller_id.as_ref()));
         let shown = request.caller_name.as_ref().or(agent.and_then(|agent| agent.caller_name.as_ref()));
         let ring = request.ring_timeout.or(agent.and_then(|agent| agent.ring_timeout));
-        let talk = [request.talk_limit, agent.and_then(|agent| agent.talk_limit), Some(trunk.talk_limit)];
+        let talk = [request.talk_limit, agent.and_then(|agent| agent.talk_limit)];
+        let (longest_ring, longest_talk) = carrier.limits();
+        Ok(Plan {
+            name,
+            carrier,
+            agent,
+            caller_id: caller.or(carrier.caller_id()).cloned(),
+            caller_name: shown.or(carrier.caller_name()).cloned(),
+            ring_timeout: ring.unwrap_or(longest_ring),
+            audio_rate: request.audio_rate.or(agent.and_then(|agent| agent.audio_rate)).unwrap_or_default(),
+            talk_limit: talk.into_iter().flatten().fold(longest_talk, Duration::min),
+        })
+    }
+
+    /// The [`plan`](Self::plan) for a request that a SIP trunk carries.
+    ///
+    /// # Errors
+    ///
+    /// As for `plan`; [`DialError::UnknownTrunk`] if something else carries it.
+    pub fn route(&self, request: &DialRequest) -> Result<Route<'_>, DialError> {
+        let Plan { name, carrier, agent, caller_id, caller_name, ring_timeout, talk_limit, audio_rate } =
+            self.plan(request)?;
+        let Carrier::Trunk(trunk) = carrier else {
+            return Err(DialError::UnknownTrunk(name.to_owned()));
+        };
         Ok(Route {
-            trunk_name,
+            trunk_name: name,
             trunk,
             agent,
-            caller_id: caller.or(trunk.caller_id.as_ref()).cloned(),
-            caller_name: shown.or(trunk.caller_name.as_ref()).cloned(),
-            ring_timeout: ring.unwrap_or(trunk.ring_timeout),
-            audio_rate: request.audio_rate.or(agent.and_then(|agent| agent.audio_rate)).unwrap_or_default(),
-            talk_limit: talk.into_iter().flatten().min().unwrap_or(trunk.talk_limit),
+            caller_id,
+            caller_name,
+            ring_timeout,
+            talk_limit,
+            audio_rate,
         })
+    }
+
+    /// The trunk or provider of a name.
+    pub fn carrier(&self, name: &str) -> Option<(&str, Carrier<'_>)> {
+        let trunk =
+            self.trunks.get_key_value(name).map(|(name, trunk)| (name.as_str(), Carrier::Trunk(trunk)));
+        let provider =
+            || self.providers.get_key_value(name).map(|(name, it)| (name.as_str(), Carrier::Provider(it)));
+        trunk.or_else(provider)
+    }
+
+    fn only_carrier(&self) -> Option<&str> {
+        let mut names = self.trunks.keys().chain(self.providers.keys());
+        let first = names.next()?;
+        names.next().is_none().then_some(first.as_str())
+    }
+
+    /// Where the route with the longest prefix of the number leads, among some.
+    fn longest(&self, request: &DialRequest, among: impl Fn(&PrefixRoute) -> bool) -> Option<&str> {
+        let fitting = self.routes.iter().filter(|route| among(route) && route.leads_to(&request.to));
+        fitting.max_by_key(|route| route.prefix.len()).map(|route| route.trunk.as_str())
     }
 }
 
@@ -160,5 +281,50 @@ mod tests {
         assert_eq!(none.route(&request("anybody")).unwrap().trunk_name, "a");
         let two = Config::parse("[trunks.a]\nserver = \"h\"\n[trunks.b]\nserver = \"h\"").unwrap();
         assert_eq!(two.route(&request("anybody")).unwrap_err().kind(), "configuration");
+    }
+
+    #[test]
+    fn a_prefix_chooses_the_trunk_or_the_provider() {
+        let text = format!(
+            r#"
+            {TWO}
+            [providers.cloud]
+            kind = "twilio"
+            account_sid = "AC0123456789abcdef0123456789abcdef"
+            auth_token = {{ source = "env", id = "T" }}
+            caller_id = "+12025550112"
+            talk_limit = "5m"
+            [[routes]]
+            prefix = "+1202"
+            trunk = "cloud"
+            [[routes]]
+            prefix = "+1"
+            trunk = "pbx"
+            [[routes]]
+            prefix = ""
+            agents = ["support"]
+            trunk = "carrier"
+            "#
+        );
+        let config = Config::parse(&text).unwrap();
+        let to =
+            |agent: &str, to: &str| DialRequest::new(AgentId::new(agent).unwrap(), E164::parse(to).unwrap());
+        let name = |request: &DialRequest| config.plan(request).unwrap().name.to_owned();
+        // Of the routes for everybody the longest prefix counts, and they stand before the default.
+        assert_eq!(name(&to("sales", "+12025550100")), "cloud");
+        assert_eq!(name(&to("sales", "+13105550100")), "pbx");
+        assert_eq!(name(&to("sales", "+4930123456")), "carrier");
+        // A route of the agent's own stands before its trunk, and that before the routes for everybody.
+        assert_eq!(name(&to("support", "+12025550100")), "carrier");
+        assert_eq!(name(&to("support", "+12025550100").trunk("cloud")), "cloud");
+
+        let plan = config.plan(&to("sales", "+12025550100")).unwrap();
+        assert!(matches!(plan.carrier, Carrier::Provider(_)));
+        assert_eq!(
+            (plan.caller_id.unwrap().to_string(), plan.talk_limit.as_secs()),
+            ("+12025550112".into(), 300)
+        );
+        assert_eq!(config.route(&to("sales", "+12025550100")).unwrap_err().kind(), "unknown_trunk");
+        assert_eq!(config.route(&to("sales", "+13105550100")).unwrap().trunk_name, "pbx");
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AgentId, CallerId, DialError, E164, Header};
+use super::{AgentId, CallerId, Departure, DialError, E164, Header};
 use crate::audio::SampleRate;
 
 /// The most header fields of one request; each makes the first packet longer.
@@ -37,7 +37,7 @@ pub struct DialRequest {
     pub caller_id: Option<CallerId>,
     /// The name shown beside it, at most 128 bytes. Most public networks drop it.
     pub caller_name: Option<String>,
-    /// The trunk to use, by its name in the configuration.
+    /// The trunk to use, by its name in the configuration; a provider that has no trunks by its own name.
     pub trunk: Option<String>,
     /// How long it may ring until nobody has answered: more than 0, at most 24 hours.
     pub ring_timeout: Option<Duration>,
@@ -52,6 +52,8 @@ pub struct DialRequest {
     pub labels: BTreeMap<String, String>,
     /// The sampling rate of the call's two audio streams, whatever codec the trunk negotiates; 16 kHz when not said.
     pub audio_rate: Option<SampleRate>,
+    /// Who keeps the evidence of this attempt.
+    pub(crate) departure: Departure,
 }
 
 impl DialRequest {
@@ -69,6 +71,7 @@ impl DialRequest {
             headers: Vec::new(),
             labels: BTreeMap::new(),
             audio_rate: None,
+            departure: Departure::default(),
         }
     }
 

@@ -451,6 +451,7 @@ impl Control {
         // A reply that is dropped says that the call has ended.
         let (reply, result) = match command {
             Command::Hangup => return self.end(key, LocalCause::Hangup, None),
+            Command::End { cause, detail } => return self.end(key, cause, Some(detail)),
             Command::Dtmf { reply, .. } | Command::Hold { reply } | Command::Resume { reply }
                 if !answered =>
             {

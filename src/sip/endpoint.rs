@@ -229,6 +229,9 @@ impl DialProvider for Endpoint {
         let found = self.0.trunks.iter().enumerate().find(|(_, trunk)| trunk.name() == route.trunk_name);
         let (trunk, dialling) = found.ok_or_else(|| DialError::UnknownTrunk(route.trunk_name.to_owned()))?;
         dialling.registered_or_given_up(FIRST_REGISTRATION).await;
+        if let Some(error) = dialling.refusal() {
+            return Err(error);
+        }
         let invite = Invite {
             target: route.trunk.request_uri(&request.to),
             from: Some(route.trunk.from_value(route.caller_id.as_ref(), route.caller_name.as_deref())),
@@ -238,6 +241,7 @@ impl DialProvider for Endpoint {
         let (listener, sink) = audio::listen(route.audio_rate, LISTEN);
         let key = CallKey(self.0.next_key.fetch_add(1, Ordering::Relaxed));
         let log = CallLog::new(new_call_id());
+        request.departure.leaving(log.id()).await?;
         let (dialer, sent) = oneshot::channel();
         let order = DialOrder {
             key,

@@ -254,16 +254,9 @@ impl Trunk {
         matches!(*self.registration.borrow(), Registration::Registered { .. })
     }
 
-    /// Why no call can be made now, if so: with credentials that the registrar refused, a call would be refused too,
-    /// and the account might be locked.
+    /// Why no call can be made now, if so.
     pub(super) fn refusal(&self) -> Option<DialError> {
-        let registration = self.registration.borrow();
-        if !registration.credentials_refused() {
-            return None;
-        }
-        let Registration::Failed { status, detail } = &*registration else { return None };
-        let code = status.as_ref().map(|status| status.code);
-        Some(DialError::TrunkUnavailable { trunk: self.name.clone(), code, detail: detail.clone() })
+        refusal(&self.name, &self.registration.borrow())
     }
 
     /// The registrar answered, or did not.
@@ -309,6 +302,11 @@ impl Dialling {
         self.registration.clone()
     }
 
+    /// Why no call can be made now, if so.
+    pub(super) fn refusal(&self) -> Option<DialError> {
+        refusal(&self.name, &self.registration.borrow())
+    }
+
     /// Waits for the first answer of the registrar, but not for ever.
     pub(super) async fn registered_or_given_up(&self, longest: Duration) {
         let mut registration = self.registration();
@@ -316,4 +314,14 @@ impl Dialling {
         // Without an answer the call is tried all the same: the trunk may know us by other means.
         let _ = tokio::time::timeout(longest, known).await;
     }
+}
+
+/// With credentials that the registrar refused, a call would be refused too, and the account might be locked.
+fn refusal(trunk: &str, registration: &Registration) -> Option<DialError> {
+    if !registration.credentials_refused() {
+        return None;
+    }
+    let Registration::Failed { status, detail } = registration else { return None };
+    let code = status.as_ref().map(|status| status.code);
+    Some(DialError::TrunkUnavailable { trunk: trunk.to_owned(), code, detail: detail.clone() })
 }

@@ -16,6 +16,9 @@ pub(crate) enum LocalCause {
     RingTimeout,
     /// The call reached its talk limit.
     TalkLimit,
+    /// A rule of the operator: no money is left, or the number must not be called any more.
+    #[allow(dead_code)]
+    Policy,
     /// The provider was shut down.
     Shutdown,
     /// The peer would not encrypt, and encryption is required.
@@ -96,6 +99,7 @@ impl EndFacts {
             LocalCause::Hangup | LocalCause::Shutdown if answered => EndReason::Completed,
             LocalCause::Hangup | LocalCause::Shutdown => EndReason::Cancelled,
             LocalCause::TalkLimit => EndReason::Completed,
+            LocalCause::Policy => EndReason::Policy,
             // Without a sign of the callee's telephone nobody can have failed to answer it.
             LocalCause::RingTimeout if self.provisional_18x => EndReason::NoAnswer,
             LocalCause::RingTimeout => EndReason::Timeout,
