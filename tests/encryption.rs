@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Phone, Story, trunk, within};
+use outdial::call::CallEvent;
 use outdial_sandbox::{CallRecord, Sandbox, SrtpPolicy};
 
 const ECHO: &str = "+12025550116";
 const ENCRYPTED_ONLY: &str = "+12025550115";
 const DOWNGRADES: &str = "+12025550172";
+const WRONG_KEY: &str = "+12025550173";
 
 /// Calls, hangs up once it is answered, and returns what both ends say.
 async fn call(policy: SrtpPolicy, number: &str, more: &str) -> (Story, Option<String>, CallRecord) {
@@ -73,4 +77,26 @@ async fn off_where_the_callee_requires_it() {
     let (story, _, record) = call(SrtpPolicy::Optional, ENCRYPTED_ONLY, "srtp = \"off\"").await;
     assert_eq!(story.ending(), "media_failed by remote: 488 Not Acceptable Here");
     assert!(!record.invite.contains("a=crypto:"), "{}", record.invite);
+}
+
+/// The call is up for all that SIP knows. That nothing is heard is told, and nobody hears noise instead.
+#[tokio::test]
+async fn a_key_that_is_not_the_callees_stalls_the_sound() {
+    let sandbox = Sandbox::builder().start().await.unwrap();
+    let phone = Phone::start(&trunk::sandbox_tls(&sandbox, "media_timeout = \"1s\"")).await;
+    let call = phone.dial(WRONG_KEY).await;
+    let mut listener = call.audio().unwrap().listener;
+    within("the answer", call.answered()).await.unwrap();
+    let mut events = call.events();
+    let stalled = async { while events.next().await.expect("the call is up") != CallEvent::MediaStalled {} };
+    within("the stall", stalled).await;
+    while let Ok(Some(frame)) = tokio::time::timeout(Duration::ZERO, listener.recv()).await {
+        assert!(frame.samples().iter().all(|sample| *sample == 0), "noise");
+    }
+    call.hangup().await;
+    let story = Story::of(&call).await;
+    story.assert("initiated trying ringing answered stalled ended", "completed by local: 200 OK");
+    assert_eq!(story.end.media.unwrap().packets_received, 0);
+    phone.shutdown().await;
+    sandbox.shutdown().await;
 }

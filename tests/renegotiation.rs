@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Phone, Sipp, Story, Transcript, trunk};
+use common::{Phone, Sipp, Story, Transcript, trunk, within};
+
+use outdial::call::CallEvent;
 
 const NUMBER: &str = "+12025550123";
 
@@ -54,4 +56,23 @@ async fn the_callee_asks_for_an_offer() {
 async fn an_offer_that_cannot_be_taken_is_refused_and_the_call_goes_on() {
     let (story, _) = told("reinvite-useless", "[\"pcmu\"]").await;
     story.assert(PLAIN, ENDING);
+}
+
+/// RFC 3261 section 14.1: who has chosen the Call-ID waits 2.1 to 4 seconds.
+#[tokio::test]
+async fn a_hold_that_crosses_an_offer_of_the_callee_is_offered_again() {
+    let sipp = Sipp::serve("hold-glare").await;
+    let config = trunk::config(sipp.address(), "transport = \"udp\"", "codecs = [\"pcmu\"]");
+    let phone = Phone::start(&config).await;
+    let call = phone.dial(NUMBER).await;
+    within("the answer", call.answered()).await.unwrap();
+    let mut events = call.events();
+    call.hold().await.unwrap();
+    let held = async { while events.next().await.expect("the call is up") != CallEvent::Held {} };
+    within("the hold", held).await;
+    call.hangup().await;
+    let story = Story::of(&call).await;
+    story.assert("initiated trying ringing answered held ended", "completed by local: 200 OK");
+    assert_eq!(sipp.finish().await.requests("INVITE").len(), 3);
+    phone.shutdown().await;
 }

@@ -37,6 +37,21 @@ async fn early_media_is_heard_and_marked_and_the_answer_ends_it() {
 }
 
 #[tokio::test]
+async fn early_media_that_is_not_wanted_is_not_heard() {
+    let sipp = Sipp::serve("early-media").await;
+    let phone = Phone::start(&trunk::plain(sipp.address(), "early_media = false")).await;
+    let call = phone.dial(NUMBER).await;
+    let mut audio = call.audio().unwrap();
+    let first = within("sound", audio.listener.recv()).await.unwrap();
+    assert!(!first.is_early());
+    call.hangup().await;
+    let story = Story::of(&call).await;
+    story.assert("initiated trying early-183 answered ended", "completed by local: 200 OK");
+    sipp.finish().await;
+    phone.shutdown().await;
+}
+
+#[tokio::test]
 async fn of_two_forks_the_one_that_answers_gets_the_call() {
     let sipp = Sipp::serve("forked").await;
     let phone = Phone::start(&trunk::plain(sipp.address(), "")).await;

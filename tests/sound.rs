@@ -81,6 +81,31 @@ async fn a_tone_of_the_callee_is_heard() {
     sandbox.shutdown().await;
 }
 
+/// The callee hears the same, however much of it is in a packet.
+#[tokio::test]
+async fn packets_of_every_length_carry_what_is_said() {
+    for (ptime, milliseconds) in [("10ms", 10), ("30ms", 30), ("40ms", 40), ("60ms", 60)] {
+        let sandbox = Sandbox::builder().start().await.unwrap();
+        let config = format!("codecs = [\"pcmu\"]\nptime = \"{ptime}\"");
+        let phone = Phone::start(&trunk::sandbox_udp(&sandbox, config)).await;
+        let call = phone.dial_with(request(ECHO).audio_rate(SampleRate::Hz8000)).await;
+        let audio = call.audio().unwrap();
+        within("the answer", call.answered()).await.unwrap();
+        let said = sweep(SampleRate::Hz8000, 1_200);
+        within("the playout", audio.speaker.send(&said)).await.unwrap();
+        assert_eq!(within("the drain", audio.speaker.drain()).await, MarkOutcome::Played);
+        call.hangup().await;
+        let packets = Story::of(&call).await.end.media.unwrap().packets_sent;
+        let record = record(&sandbox, &call).await;
+        let heard = recording(&record);
+        assert!(mu_law_position(&heard.samples, &said).is_some(), "{ptime}: not what was said");
+        let each = heard.samples.len() as u64 / packets.max(1) / 8;
+        assert!(each.abs_diff(milliseconds) <= milliseconds / 4, "{ptime}: {each} ms in a packet");
+        phone.shutdown().await;
+        sandbox.shutdown().await;
+    }
+}
+
 /// Every codec at every rate of the application, by way of an echo and, where the sandbox decodes it, of its record.
 async fn every_rate(codec: &str, least: f64) {
     let sandbox = Sandbox::builder().start().await.unwrap();

@@ -88,7 +88,7 @@ pub(crate) struct Negotiation {
 
 #[derive(Clone, Debug)]
 enum Line {
-    Audio { profile: String },
+    Audio { profile: String, ptime: u32 },
     Declined { kind: String, profile: String, format: String },
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn negotiate(body: &[u8], preferences: &Preferences) -> Result<Negoti
         .ok_or(Disagreement::NotAcceptable("no audio with the encryption that is asked for"))?;
     let agreed = agree(&session, chosen.1, preferences)?;
     let line = |(index, media): (usize, &Media)| match index == chosen.0 {
-        true => Line::Audio { profile: media.proto.clone() },
+        true => Line::Audio { profile: media.proto.clone(), ptime: ptime(media) },
         false => Line::Declined {
             kind: media.media.clone(),
             profile: media.proto.clone(),
@@ -195,6 +195,15 @@ fn formats(media: &Media) -> Vec<Format> {
     known.collect()
 }
 
+/// Milliseconds of sound in a packet, unless the other side asks for others.
+const PTIME: u32 = 20;
+
+/// The packet time that is asked for. The sandbox asks for the same: it sends packets of 20 ms and reads any.
+fn ptime(media: &Media) -> u32 {
+    let named = media.get_first_attribute_value("ptime").flatten();
+    named.and_then(|value| value.trim().parse().ok()).unwrap_or(PTIME)
+}
+
 fn events(media: &Media, rate: u32) -> Option<u8> {
     let name = format!("telephone-event/{rate}");
     let listed = media.fmt.split_ascii_whitespace().filter_map(|format| format.parse::<u8>().ok());
@@ -249,11 +258,12 @@ impl Negotiation {
         let mut text = origin.head();
         for line in &self.lines {
             match line {
-                Line::Audio { profile } => {
+                Line::Audio { profile, ptime } => {
+                    let packets = Packets { profile, ptime: *ptime };
                     let crypto = self.agreed.crypto.as_ref().map(|(ours, _)| ours);
                     let formats = [self.agreed.format];
                     let events = self.agreed.events;
-                    audio(&mut text, origin, profile, &formats, events, crypto, self.agreed.direction);
+                    audio(&mut text, origin, packets, &formats, events, crypto, self.agreed.direction);
                 }
                 Line::Declined { kind, profile, format } => {
                     let _ = write!(text, "m={kind} 0 {profile} {format}\r\n");
@@ -274,14 +284,22 @@ pub(crate) fn offer(
 ) -> String {
     let mut text = origin.head();
     let profile = if crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-    audio(&mut text, origin, profile, formats, events, crypto, direction);
+    audio(&mut text, origin, Packets { profile, ptime: PTIME }, formats, events, crypto, direction);
     text
+}
+
+/// What packets are like.
+#[derive(Clone, Copy)]
+struct Packets<'a> {
+    profile: &'a str,
+    /// In milliseconds.
+    ptime: u32,
 }
 
 fn audio(
     text: &mut String,
     origin: Origin,
-    profile: &str,
+    packets: Packets<'_>,
     formats: &[Format],
     events: Option<u8>,
     crypto: Option<&Crypto>,
@@ -290,7 +308,7 @@ fn audio(
     let numbers: Vec<String> =
         formats.iter().map(|format| format.payload_type).chain(events).map(|n| n.to_string()).collect();
     // Writing to a String cannot fail.
-    let _ = write!(text, "m=audio {} {profile} {}\r\n", origin.address.port(), numbers.join(" "));
+    let _ = write!(text, "m=audio {} {} {}\r\n", origin.address.port(), packets.profile, numbers.join(" "));
     for Format { codec, payload_type } in formats {
         let _ = write!(text, "a=rtpmap:{payload_type} {}\r\n", codec.rtpmap());
     }
@@ -301,7 +319,7 @@ fn audio(
     if let Some(crypto) = crypto {
         let _ = write!(text, "a=crypto:{crypto}\r\n");
     }
-    let _ = write!(text, "a=ptime:20\r\na={}\r\n", direction.attribute());
+    let _ = write!(text, "a=ptime:{}\r\na={}\r\n", packets.ptime, direction.attribute());
 }
 
 #[cfg(test)]

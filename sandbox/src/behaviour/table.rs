@@ -191,7 +191,7 @@ pub(super) static TABLE: &[Behaviour] = &[
         &[RING, Pause(500), ANSWER, SILENCE, Pause(1000), HangUp(Some("Q.850;cause=31;text=\"Normal, unspecified\""))]),
     row(72, "srtp-downgrade", End::MediaFailed, "answers with plain RTP although SRTP was offered",
         &[RING, Pause(500), Answer(Kind::Downgraded), ECHO, Talk]),
-    row(73, "srtp-wrong-key", End::MediaFailed, "answers with an SRTP key that is not the one it uses",
+    row(73, "srtp-wrong-key", End::Completed, "answers with an SRTP key that is not its own: nothing is ever heard",
         &[RING, Pause(500), Answer(Kind::WrongKey), SILENCE, Talk]),
     row(74, "held-forever", End::Completed, "echo, then puts the caller on hold for good",
         &[RING, Pause(500), ANSWER, ECHO, Pause(1000), Reinvite(Re::Hold), Talk]),

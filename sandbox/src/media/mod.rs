@@ -120,7 +120,8 @@ impl Media {
         self.command(Command::StopPlaying);
     }
 
-    /// Presses keys as soon as the caller is heard; resolves after the last.
+    /// Presses keys as soon as the caller is heard, or two seconds into a call in which it is not; resolves after the
+    /// last.
     pub(crate) fn press(&self, keys: &str) -> oneshot::Receiver<()> {
         let (done, finished) = oneshot::channel();
         self.command(Command::Press(keys.to_owned(), done));

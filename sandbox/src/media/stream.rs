@@ -25,6 +25,8 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Frames until the first report, and between reports (RFC 3550's 5 s, the first at half of it).
 const FIRST_REPORT: u32 = 125;
 const REPORT_EVERY: u32 = 250;
+/// Frames after which keys are pressed at a caller who has not been heard.
+const UNHEARD: u32 = 100;
 /// Packets still read when the call is over.
 const LAST_WORDS: usize = 256;
 /// Largest datagram read.
@@ -42,6 +44,8 @@ pub(crate) struct Stream {
     outbound: Outbound,
     delayed: BinaryHeap<Delayed>,
     last_due: Instant,
+    /// Since the media was agreed.
+    frames: u32,
     recorder: Option<Recorder>,
     counts: MediaCounts,
 }
@@ -107,6 +111,7 @@ impl Stream {
             outbound,
             delayed: BinaryHeap::new(),
             last_due: Instant::now(),
+            frames: 0,
             recorder: None,
             counts: MediaCounts::default(),
         }
@@ -275,7 +280,8 @@ impl Stream {
             return;
         }
         // Keys are pressed at somebody: a caller whose media is not up yet would miss them.
-        let pressing = !self.keys.is_idle() && self.counts.received > 0;
+        let pressing = !self.keys.is_idle() && (self.counts.received > 0 || self.frames >= UNHEARD);
+        self.frames = self.frames.saturating_add(1);
         if let (true, Some(payload_type)) = (pressing, session.agreed.events) {
             self.outbound.timestamp = self.outbound.timestamp.wrapping_add(units);
             if let Some(packet) = self.keys.next(units as u16) {

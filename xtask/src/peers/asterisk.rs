@@ -45,8 +45,9 @@ pub(super) fn stop(folder: &Path) -> anyhow::Result<()> {
     // The number may be another program's by now: its command line tells.
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     if command.starts_with(b"asterisk\0") {
-        let mut kill = packages::as_root("kill")?;
-        kill.arg(pid);
+        // The shell's own kill: the program of that name is not on every machine.
+        let mut kill = packages::as_root("sh")?;
+        kill.args(["-c", "kill \"$0\"", pid]);
         Step::new(kill).run()?;
         let patience = Instant::now() + Duration::from_secs(10);
         while is_up() && Instant::now() < patience {
