@@ -1,5 +1,6 @@
 //! The tool `outdial`: place a call, look for what is wrong with a trunk, be a telephone company for tests.
 
+mod bench;
 mod check;
 mod configuration;
 mod dial;
@@ -34,6 +35,7 @@ enum Command {
     Dial(Box<dial::DialCommand>),
     Check(check::CheckCommand),
     Sandbox(Box<sandbox::SandboxCommand>),
+    Bench(Box<bench::BenchCommand>),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Dial(command) => command.run().await,
             Command::Check(command) => command.run().await,
             Command::Sandbox(command) => command.run().await,
+            Command::Bench(command) => command.run().await,
         }
     });
     // A read of standard input that will never end must not keep the process.

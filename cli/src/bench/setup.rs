@@ -1,0 +1,152 @@
+//! `outdial bench setup`: how many calls can be set up in a second, and how long each takes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use outdial::audio::SampleRate;
+use outdial::provider::DialRequest;
+use outdial::{Endpoint, Shutdown};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+
+use super::codec::Codec;
+use super::peer::Peer;
+use super::reflector::Impairment;
+use super::resources::{Used, permit_many_sockets};
+use super::rig;
+use super::spread::Spread;
+use super::talk::Talk;
+use crate::exit::{Exit, Failure};
+
+/// Dial at a steady rate, hang up at the answer, and tell how long that took
+#[derive(Debug, Args)]
+pub(super) struct SetupCommand {
+    /// So many dials a second; 0 for as many as go
+    #[arg(long, value_name = "R", default_value_t = 0)]
+    rate: u32,
+    /// For so long
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    seconds: u64,
+    /// While so many other calls talk
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    talking: usize,
+    /// Encrypt the sound
+    #[arg(long)]
+    srtp: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Room for calls beside those that talk: those being set up, and those that say goodbye.
+const ROOM: usize = 1000;
+/// Dials in flight where no rate is given.
+const TOGETHER: usize = 40;
+
+impl SetupCommand {
+    pub(super) async fn run(self) -> Result<Exit, Failure> {
+        permit_many_sockets()?;
+        let peer = Peer::start(Codec::Pcmu, Impairment::default())?;
+        let room = u32::try_from(self.talking + ROOM).context("--talking")?;
+        let endpoint = rig::endpoint(peer.ready().sip, Codec::Pcmu, self.srtp, room).await?;
+        let request = rig::request(SampleRate::Hz16000)?;
+        let talking = rig::set_up_all(&endpoint, self.talking, &request).await;
+        let calls = talking.made.into_iter().map(|set_up| set_up.call).collect();
+        let sound = rig::sound(SampleRate::Hz16000, Duration::from_millis(200));
+        let talk = Talk::begin(calls, sound.into());
+        let before = Used::now()?;
+        let outcome = self.dial(&endpoint, &request).await?;
+        let cpu = Used::now()?.cpu - before.cpu;
+        drop(talk);
+        endpoint.shutdown(Shutdown::HangUp).await;
+
+        let made = outcome.made.len();
+        let failed = outcome.failed + talking.failed;
+        let invite = Spread::of(outcome.made.iter().map(|times| rig::micros(times.0)).collect());
+        let answer = Spread::of(outcome.made.iter().map(|times| rig::micros(times.1)).collect());
+        let per_second = made as f64 / outcome.took.as_secs_f64();
+        // With other calls talking, the time is theirs too.
+        let cpu = (self.talking == 0).then(|| cpu.as_secs_f64() * 1e6 / made.max(1) as f64);
+        if self.json {
+            println!(
+                "{}",
+                json!({
+                    "rate": self.rate, "seconds": self.seconds, "talking": self.talking, "srtp": self.srtp,
+                    "setups_per_second": per_second, "setup_ms": answer, "invite_ms": invite,
+                    "cpu_us_per_setup": cpu, "failed": failed,
+                })
+            );
+        } else {
+            let text =
+                |spread: Option<Spread>| spread.map_or_else(|| "-".to_owned(), |spread| spread.to_string());
+            println!("set-ups         {made}, {per_second:.0} a second, {failed} failed");
+            println!("dial to INVITE  {}", text(invite));
+            println!("dial to answer  {}", text(answer));
+            if let Some(cpu) = cpu {
+                println!("CPU             {cpu:.0} µs per set-up, hang-up included");
+            }
+        }
+        Ok(if failed == 0 { Exit::Completed } else { Exit::Failed })
+    }
+}
+
+/// Times of dials that were answered, from the dial to its INVITE and to its answer.
+#[derive(Default)]
+struct Outcome {
+    made: Vec<(Duration, Duration)>,
+    failed: usize,
+    took: Duration,
+}
+
+impl Outcome {
+    fn add(&mut self, result: Result<(Duration, Duration)>) {
+        match result {
+            Ok(times) => self.made.push(times),
+            Err(error) => {
+                tracing::warn!("a call failed: {error:#}");
+                self.failed += 1;
+            }
+        }
+    }
+}
+
+impl SetupCommand {
+    async fn dial(&self, endpoint: &Endpoint, request: &DialRequest) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let mut tasks = JoinSet::new();
+        let dial = || dial_and_hang_up(endpoint.clone(), request.clone());
+        let began = Instant::now();
+        let window = Duration::from_secs(self.seconds);
+        if self.rate == 0 {
+            for _ in 0..TOGETHER {
+                tasks.spawn(dial());
+            }
+            while let Some(task) = tasks.join_next().await {
+                outcome.add(task?);
+                if began.elapsed() < window {
+                    tasks.spawn(dial());
+                }
+            }
+        } else {
+            // A tick that comes late is made up for: the rate is that of an impatient world.
+            let mut ticks = interval(Duration::from_secs(1) / self.rate);
+            while began.elapsed() < window {
+                ticks.tick().await;
+                tasks.spawn(dial());
+            }
+            for result in tasks.join_all().await {
+                outcome.add(result);
+            }
+        }
+        outcome.took = began.elapsed();
+        Ok(outcome)
+    }
+}
+
+async fn dial_and_hang_up(endpoint: Endpoint, request: DialRequest) -> Result<(Duration, Duration)> {
+    let set_up = rig::set_up(&endpoint, request).await?;
+    set_up.call.hangup().await;
+    Ok((set_up.invite, set_up.answer))
+}
