@@ -47,8 +47,8 @@ pub(crate) struct AccountSettings {
     pub(crate) retry: u32,
     /// Encryption of media.
     pub(crate) srtp: SrtpPolicy,
-    /// Where RTP is bound.
-    pub(crate) media_address: Option<IpAddr>,
+    /// Where RTP is bound; an unspecified address is all of its family.
+    pub(crate) media_address: IpAddr,
     /// What SDP says instead of the bound address.
     pub(crate) public_address: Option<String>,
     /// First and last RTP port; the system chooses when there is none.
@@ -119,15 +119,18 @@ impl Instance {
             *crypto = unsafe { std::mem::zeroed() };
             crypto.name = strings::lend(suite);
         }
-        let media_address = settings.media_address.map(|address| address.to_string()).unwrap_or_default();
+        let media_address = Some(settings.media_address).filter(|address| !address.is_unspecified());
+        let media_address = media_address.map(|address| address.to_string()).unwrap_or_default();
         let (first, last) = settings.rtp_ports.unwrap_or_default();
         config.rtp_cfg.port = u32::from(first);
         config.rtp_cfg.port_range = u32::from(last.saturating_sub(first));
         config.rtp_cfg.bound_addr = strings::lend(&media_address);
         config.rtp_cfg.public_addr = strings::lend(settings.public_address.as_deref().unwrap_or_default());
-        if settings.media_address.is_some_and(|address| address.is_ipv6()) {
-            config.ipv6_media_use = sys::PJSUA_IPV6_ENABLED_USE_IPV6_ONLY;
-        }
+        // One family, said beforehand: otherwise PJSUA looks at each call which ones this host has.
+        config.ipv6_media_use = match settings.media_address {
+            IpAddr::V4(_) => sys::PJSUA_IPV6_DISABLED,
+            IpAddr::V6(_) => sys::PJSUA_IPV6_ENABLED_USE_IPV6_ONLY,
+        };
         let mut id = 0;
         // SAFETY: PJSUA runs on this thread; it copies the record and its texts into the account's pool.
         let status = unsafe { sys::pjsua_acc_add(&raw const *config, sys::PJ_FALSE as i32, &raw mut id) };

@@ -89,7 +89,7 @@ impl TrunkSetup {
                 Srtp::Optional => SrtpPolicy::Optional,
                 Srtp::Required => SrtpPolicy::Required,
             },
-            media_address: Some(self.bind).filter(|address| !address.is_unspecified()),
+            media_address: self.bind,
             public_address: self.public_address.map(|address| address.to_string()),
             rtp_ports: Some(self.rtp_ports),
             keep_alive: seconds(self.config.keep_alive),

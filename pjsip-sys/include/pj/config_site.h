@@ -23,6 +23,12 @@
 #define PJ_IOQUEUE_DEFAULT_EPOLL_FLAGS 0
 #define PJ_IOQUEUE_MAX_EVENTS_IN_SINGLE_POLL 128
 
+/*
+ * The host's own address is that of an interface. Asking for its name's address too could wait for a name
+ * server, for seconds in which nothing else is done.
+ */
+#define PJ_GETHOSTIP_DISABLE_LOCAL_RESOLUTION 1
+
 #define PJ_HAS_SSL_SOCK 1
 
 /* --- SIP ----------------------------------------------------------------------------------- */
