@@ -45,6 +45,59 @@ async fn a_wildcard_certificate_is_refused() {
     refused(ServerCertificate::Wildcard, &["identity"]).await;
 }
 
+/// The sandbox is reached by its address; its certificate is for `*.outdial.test`.
+#[tokio::test]
+async fn a_wildcard_is_accepted_for_one_label_where_it_is_permitted() {
+    const PERMITTED: &str = "allow_wildcard_certificate = true\n";
+    for (more, name, accepted) in [
+        (PERMITTED, "sip.outdial.test", true),
+        (PERMITTED, "SIP.Outdial.Test", true),
+        (PERMITTED, "a.sip.outdial.test", false),
+        (PERMITTED, "outdial.test", false),
+        (PERMITTED, "sip.outdial.example", false),
+        ("", "sip.outdial.test", false),
+    ] {
+        let wildcard = ServerCertificate::Wildcard;
+        let sandbox = Sandbox::builder().certificate(wildcard).start().await.unwrap();
+        let config = trunk::sandbox_tls(&sandbox, format!("{more}tls_server_name = \"{name}\""));
+        let phone = Phone::start(&config).await;
+        if accepted {
+            let call = phone.dial(NUMBER).await;
+            within("the answer", call.answered()).await.unwrap();
+            call.hangup().await;
+            assert_eq!(Story::of(&call).await.ending(), "completed by local: 200 OK");
+        } else {
+            let detail = unreachable(&phone).await;
+            assert!(detail.contains("identity"), "{name}: {detail}");
+        }
+        phone.shutdown().await;
+        sandbox.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_is_checked_for_the_name_that_is_configured() {
+    for (name, accepted) in [("sandbox.outdial.test", true), ("elsewhere.outdial.test", false)] {
+        let sandbox = Sandbox::builder().start().await.unwrap();
+        let config = trunk::sandbox_tls(&sandbox, format!("tls_server_name = \"{name}\""));
+        let phone = Phone::start(&config).await;
+        if accepted {
+            // Twice: the connection that the first call made serves the second.
+            for _ in 0..2 {
+                let call = phone.dial(NUMBER).await;
+                within("the answer", call.answered()).await.unwrap();
+                call.hangup().await;
+                assert_eq!(Story::of(&call).await.ending(), "completed by local: 200 OK");
+            }
+        } else {
+            let detail = unreachable(&phone).await;
+            assert!(detail.contains("identity"), "{name}: {detail}");
+        }
+        phone.shutdown().await;
+        sandbox.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     refused(ServerCertificate::Expired, &["expired"]).await;

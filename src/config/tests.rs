@@ -77,6 +77,7 @@ fn every_key_of_a_trunk_is_read() {
         client_cert = "/cert.pem"
         client_key = { source = "store", id = "SIP_KEY" }
         tls_server_name = "name.example.com"
+        allow_wildcard_certificate = true
         danger_accept_any_certificate = true
         srtp = "optional"
         allow_sdes_without_tls = true

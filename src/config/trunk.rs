@@ -47,6 +47,9 @@ pub struct TrunkConfig {
     pub client_key: Option<Pem>,
     /// The name that the server's certificate must have. Default: the host of the proxy or the server.
     pub tls_server_name: Option<String>,
+    /// Whether `*.example.com` in the server's certificate stands for one label, as on the web. RFC 5922 section 7.2
+    /// forbids it in SIP, and some carriers use it all the same. Default false.
+    pub allow_wildcard_certificate: bool,
     /// Accepts every certificate: expired, of another name, signed by anybody. Whoever stands between reads the
     /// calls and the keys of their sound. Default false.
     pub danger_accept_any_certificate: bool,
@@ -126,6 +129,7 @@ impl TrunkConfig {
             client_cert: None,
             client_key: None,
             tls_server_name: None,
+            allow_wildcard_certificate: false,
             danger_accept_any_certificate: false,
             srtp: Srtp::Required,
             allow_sdes_without_tls: false,
@@ -194,6 +198,7 @@ impl TrunkConfig {
         s.set("client_cert", &mut trunk.client_cert);
         s.set("client_key", &mut trunk.client_key);
         s.set("tls_server_name", &mut trunk.tls_server_name);
+        s.set("allow_wildcard_certificate", &mut trunk.allow_wildcard_certificate);
         s.set("danger_accept_any_certificate", &mut trunk.danger_accept_any_certificate);
         trunk.srtp = if trunk.transport == Transport::Tls { Srtp::Required } else { Srtp::Off };
         s.set("srtp", &mut trunk.srtp);
@@ -314,6 +319,7 @@ impl TrunkConfig {
                 ("ca_file", self.ca_file.is_some()),
                 ("client_cert", self.client_cert.is_some()),
                 ("tls_server_name", self.tls_server_name.is_some()),
+                ("allow_wildcard_certificate", self.allow_wildcard_certificate),
                 ("danger_accept_any_certificate", self.danger_accept_any_certificate),
             ];
             for (key, _) in tls_only.into_iter().filter(|(_, set)| *set) {

@@ -27,6 +27,10 @@ pub(crate) struct TlsSettings {
     pub(crate) client: Option<ClientCertificate>,
     /// Check chain, host name and expiry. Off only for an operator who says so.
     pub(crate) verify: bool,
+    /// The name that the certificate must have; the host that the request goes to when there is none.
+    pub(crate) server_name: Option<String>,
+    /// Whether a wildcard in the certificate stands for one label of that name.
+    pub(crate) allow_wildcard: bool,
 }
 
 /// Our certificate and its private key, in PEM.
@@ -81,6 +85,8 @@ impl Instance {
             // A connection that somebody else opens to us must show a certificate of the same authority.
             setting.verify_client = sys::pj_bool_t::from(tls.verify);
             setting.require_client_cert = sys::pj_bool_t::from(tls.verify);
+            setting.server_name = strings::lend(tls.server_name.as_deref().unwrap_or_default());
+            setting.allow_wildcard = sys::pj_bool_t::from(tls.allow_wildcard);
             setting.timeout.sec = 10;
             match &tls.ca_file {
                 Some(file) => setting.ca_list_file = strings::lend(file),

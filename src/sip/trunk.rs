@@ -127,11 +127,6 @@ fn tls_settings(secrets: &Secrets, name: &str, trunk: &TrunkConfig) -> Result<Tl
         // PJSIP says of a missing or unreadable file that something went wrong with TLS; this says what.
         std::fs::read_to_string(path).map_err(|error| refuse(format!("{}: {error}", path.display())))
     };
-    if trunk.tls_server_name.as_deref().is_some_and(|name| name != trunk.first_hop().host()) {
-        return Err(refuse(
-            "tls_server_name must be the host of `server`: the certificate is checked for it".into(),
-        ));
-    }
     if let Some(path) = &trunk.ca_file {
         text(path)?;
     }
@@ -156,7 +151,13 @@ fn tls_settings(secrets: &Secrets, name: &str, trunk: &TrunkConfig) -> Result<Tl
         }
         _ => None,
     };
-    Ok(TlsSettings { ca_file, client, verify: !trunk.danger_accept_any_certificate })
+    Ok(TlsSettings {
+        ca_file,
+        client,
+        verify: !trunk.danger_accept_any_certificate,
+        server_name: trunk.tls_server_name.clone(),
+        allow_wildcard: trunk.allow_wildcard_certificate,
+    })
 }
 
 fn secret(secrets: &Secrets, trunk: &str, reference: &SecretRef) -> Result<SecretString, StartError> {

@@ -88,8 +88,12 @@ fn try_connect(
     match name.parse::<IpAddr>() {
         Ok(ip) => parameters.set_ip(ip)?,
         Err(_) => {
-            // RFC 5922 section 7.2: no wildcards in SIP.
-            parameters.set_hostflags(X509CheckFlags::NO_WILDCARDS);
+            // RFC 5922 section 7.2: no wildcards in SIP, unless the operator permits one label.
+            parameters.set_hostflags(if trunk.allow_wildcard_certificate {
+                X509CheckFlags::NO_PARTIAL_WILDCARDS
+            } else {
+                X509CheckFlags::NO_WILDCARDS
+            });
             parameters.set_host(name)?;
         }
     }
@@ -128,7 +132,9 @@ fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509Ver
         Finding::problem(
             "tls_hostname",
             format!("the certificate is not for {name}, but for {names}"),
-            format!("write the server as one of {names}; SIP accepts no wildcards (RFC 5922)"),
+            format!(
+                "name one of {names} as tls_server_name; for one with a * say allow_wildcard_certificate = true too"
+            ),
         )
     } else {
         Finding::ok("tls_hostname", format!("the certificate is for {name}"))
