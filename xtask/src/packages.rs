@@ -33,6 +33,10 @@ pub(crate) const SPEECH: &[Package] = &[package("espeak-ng", "speaks the sentenc
 /// What the tests run besides.
 pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer of the tests")];
 
+/// What leaving patches out takes besides.
+pub(crate) const PROOF: &[Package] =
+    &[package("ccache", "compiles what a patch has changed, and nothing else")];
+
 /// What the search for faults of memory takes.
 pub(crate) const VALGRIND: &[Package] = &[package("valgrind", "watches each access to memory")];
 

@@ -5,6 +5,7 @@ mod apt;
 mod archive;
 mod upstream;
 
+pub(crate) use apply::all as apply;
 pub use apt::debian_mirrors;
 
 use crate::{Error, Manifest, PatchFiles, Source, Stamp, State, hex, state};
@@ -122,7 +123,7 @@ impl Vendor {
             .map_err(Error::io(&self.target))?;
         let fresh = work.path().join(&wanted.name);
         let archive = self.obtain(wanted, work.path(), &fresh, progress)?;
-        apply::all(&wanted.patches, &fresh)?;
+        wanted.patches.apply(&fresh)?;
         let stamp = Stamp {
             version: wanted.source.version.clone(),
             origin: archive.origin,

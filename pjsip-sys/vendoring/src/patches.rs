@@ -23,7 +23,11 @@ impl PatchFiles {
     }
 
     /// The `*.patch` files of a folder; a folder that is not there has none.
-    fn read(folder: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut files = Vec::new();
         if folder.is_dir() {
             for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
@@ -36,6 +40,23 @@ impl PatchFiles {
         }
         files.sort();
         Ok(Self { files })
+    }
+
+    /// All but the one of this name, which is without `.patch`.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.files.retain(|(file, _)| file.strip_suffix(".patch") != Some(name));
+        self
+    }
+
+    /// Applies them to the source in `root`. Context must match exactly; a hunk may have moved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Patch`] for the first that does not fit, [`Error::PatchSyntax`] and [`Error::Io`].
+    #[cfg(feature = "fetch")]
+    pub fn apply(&self, root: &Path) -> Result<(), Error> {
+        crate::fetch::apply(self, root)
     }
 
     /// How many there are.

@@ -12,6 +12,8 @@ pub(crate) struct Row {
     /// Names of patches, without `.patch`.
     pub(crate) patches: Vec<String>,
     pub(crate) tested: Tested,
+    /// What the tests do without the patch.
+    pub(crate) fails_without: String,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +46,11 @@ impl Test {
         format!("{folder}{}.rs", self.file)
     }
 
+    /// The file, if it is one of pjsip-sys.
+    pub(crate) fn of_pjsip_sys(&self) -> Option<&str> {
+        (!self.file.contains('/')).then_some(&self.file)
+    }
+
     pub(crate) fn is_in(&self, source: &str) -> bool {
         match self.name.strip_suffix('…') {
             Some(start) => source.contains(&format!("fn {start}")),
@@ -57,7 +64,7 @@ pub(crate) fn rows(text: &str) -> anyhow::Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<_> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
-        let [entry, _, decision, patches, test, _] = cells[..] else {
+        let [entry, _, decision, patches, test, fails_without] = cells[..] else {
             anyhow::bail!("not six columns: {line}");
         };
         if entry == "Entry" || entry.starts_with("---") {
@@ -77,6 +84,7 @@ pub(crate) fn rows(text: &str) -> anyhow::Result<Vec<Row>> {
                 .map(str::to_owned)
                 .collect(),
             tested: tested(test),
+            fails_without: fails_without.to_owned(),
         });
     }
     Ok(rows)

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 /// Applies all patches to the source in `root`, in their order.
 ///
 /// Context must match exactly; a hunk may have moved.
-pub(super) fn all(patches: &PatchFiles, root: &Path) -> Result<(), Error> {
+pub(crate) fn all(patches: &PatchFiles, root: &Path) -> Result<(), Error> {
     patches.files.iter().try_for_each(|(name, content)| one(name, content, root))
 }
 
