@@ -9,7 +9,8 @@ pub(crate) fn generate(context: &Context) -> Result<(), String> {
         None => format!("-D{name}"),
     });
 
-    let functions = [allowlist::FAMILIES, allowlist::PJLIB, allowlist::PJMEDIA, allowlist::PJSIP].concat();
+    let libraries = [allowlist::PJLIB, allowlist::PJNATH, allowlist::PJMEDIA, allowlist::PJSIP];
+    let functions = [allowlist::FAMILIES, &libraries.concat()].concat();
     let mut builder = bindgen::Builder::default()
         .header(context.package.join("c/shim.h").display().to_string())
         .clang_args(includes.chain(defines));

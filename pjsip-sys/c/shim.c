@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include <pjsua-lib/pjsua_internal.h>
+
 #include <srtp2/srtp.h>
 
 pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,
@@ -117,6 +119,23 @@ const pj_str_t *pjsys_uri_get_scheme(const void *uri)
 int pjsys_uri_print(pjsip_uri_context_e context, const void *uri, char *buffer, pj_size_t size)
 {
     return pjsip_uri_print(context, uri, buffer, size);
+}
+
+void pjsys_stun_config_init(pj_stun_config *config, pj_pool_factory *factory, pj_ioqueue_t *ioqueue,
+                            pj_timer_heap_t *timers)
+{
+    pj_stun_config_init(config, factory, 0, ioqueue, timers);
+}
+
+pj_size_t pjsys_media_event_during_hangup(pjsua_call_id id, pjmedia_event *event)
+{
+    pjsua_call *call = &pjsua_var.calls[id];
+    pj_bool_t hanging_up = call->hanging_up;
+
+    call->hanging_up = PJ_TRUE;
+    call_media_on_event(event, &call->media[0]);
+    call->hanging_up = hanging_up;
+    return pj_pool_get_used_size(pjsua_var.timer_pool);
 }
 
 const char *pjsys_srtp_version(void)

@@ -50,6 +50,13 @@ void *pjsys_uri_get_uri(const void *uri);
 const pj_str_t *pjsys_uri_get_scheme(const void *uri);
 int pjsys_uri_print(pjsip_uri_context_e context, const void *uri, char *buffer, pj_size_t size);
 
+void pjsys_stun_config_init(pj_stun_config *config, pj_pool_factory *factory, pj_ioqueue_t *ioqueue,
+                            pj_timer_heap_t *timers);
+
+/* For a test: the call's first media gets the event as if the call were hanging up. Bytes in use of
+ * the pool that events are kept in. */
+pj_size_t pjsys_media_event_during_hangup(pjsua_call_id call, pjmedia_event *event);
+
 /* "2.7.0" */
 const char *pjsys_srtp_version(void);
 

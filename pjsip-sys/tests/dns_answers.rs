@@ -101,18 +101,29 @@ impl<'a> Resolver<'a> {
     }
 
     fn ask_for_servers(&self, name: &str) {
+        self.ask_from(self.lib.pool, name, ptr::null_mut(), on_servers);
+    }
+
+    /// The job is made in `pool`, which must outlive it.
+    fn ask_from(
+        &self,
+        pool: *mut pj_pool_t,
+        name: &str,
+        user: *mut c_void,
+        told: unsafe extern "C" fn(*mut c_void, pj_status_t, *const pj_dns_srv_record),
+    ) {
         let (name, service) = (self.lib.text(name), self.lib.text("_sip._udp."));
-        // SAFETY: the job lives in the pool of the test.
+        // SAFETY: the caller gives a pool that lives long enough, and a callback that takes its data.
         let status = unsafe {
             pj_dns_srv_resolve(
                 &name,
                 &service,
                 5060,
-                self.lib.pool,
+                pool,
                 self.resolver,
                 0,
-                ptr::null_mut(),
-                Some(on_servers),
+                user,
+                Some(told),
                 ptr::null_mut(),
             )
         };
@@ -235,10 +246,8 @@ fn ids_do_not_count() {
     assert!(ids.iter().all(|id| *id != 0));
 }
 
-#[test]
-fn servers_are_told_once_from_the_wire_and_from_the_cache() {
-    let lib = Lib::new();
-    let resolver = Resolver::new(&lib);
+/// Asks for the two servers of a domain, and answers all that the resolver asks.
+fn answered(resolver: &Resolver<'_>) {
     let target = |name: u8| record(SRV, &[0, 1, 0, 1, 0x13, 0xC4, 1, name, 2, b't', b'x', 0]);
     resolver.ask_for_servers("d.example");
     let (question, from) = resolver.question();
@@ -254,6 +263,13 @@ fn servers_are_told_once_from_the_wire_and_from_the_cache() {
     });
     resolver.poll(1);
     answering.join().unwrap();
+}
+
+#[test]
+fn servers_are_told_once_from_the_wire_and_from_the_cache() {
+    let lib = Lib::new();
+    let resolver = Resolver::new(&lib);
+    answered(&resolver);
     let both = vec![Ipv4Addr::new(192, 0, 2, b'a'), Ipv4Addr::new(192, 0, 2, b'b')];
     assert_eq!(*TOLD.lock().unwrap(), [(0, both.clone())]);
 
@@ -261,4 +277,121 @@ fn servers_are_told_once_from_the_wire_and_from_the_cache() {
     resolver.ask_for_servers("d.example");
     resolver.poll(0);
     assert_eq!(*TOLD.lock().unwrap(), [(0, both.clone()), (0, both)]);
+}
+
+/// Where the job lies, and how often it was told.
+struct Job {
+    memory: *mut u8,
+    told: usize,
+}
+
+const JOB: usize = 48_000;
+const USED_AGAIN: u8 = 0xA5;
+
+/// The memory is another's as soon as the job is done.
+unsafe extern "C" fn use_again(user: *mut c_void, _: pj_status_t, _: *const pj_dns_srv_record) {
+    // SAFETY: the test gives a job whose memory has that many bytes and is its own.
+    unsafe {
+        let job = user.cast::<Job>();
+        (*job).told += 1;
+        ptr::write_bytes((*job).memory, USED_AGAIN, JOB);
+    }
+}
+
+#[test]
+fn what_asked_for_servers_is_not_touched_after_they_were_told() {
+    let lib = Lib::new();
+    let resolver = Resolver::new(&lib);
+    answered(&resolver);
+    // SAFETY: what the pool gives lies in one block, the job behind the first bytes; nobody else uses it.
+    unsafe {
+        let pool = pjsys_pool_create(lib.factory(), c"job".as_ptr(), 64_000, 64_000);
+        let mut job = Job { memory: pjsys_pool_zalloc(pool, 16).cast(), told: 0 };
+        resolver.ask_from(pool, "d.example", (&raw mut job).cast(), use_again);
+        resolver.poll(0);
+        assert_eq!(job.told, 1);
+        assert!(std::slice::from_raw_parts(job.memory, JOB).iter().all(|&byte| byte == USED_AGAIN));
+        pjsys_pool_release(pool);
+    }
+}
+
+/// What the SIP resolver told: the status, and the names and number of the addresses.
+static RESOLVED: Mutex<Vec<(pj_status_t, Option<Vec<String>>)>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn on_resolved(
+    status: pj_status_t,
+    _: *mut c_void,
+    addresses: *const pjsip_server_addresses,
+) {
+    // SAFETY: the addresses, if there are any, are valid during the call.
+    let names = unsafe { addresses.as_ref() }.map(|addresses| {
+        let entries = &addresses.entry[..addresses.count as usize];
+        entries
+            .iter()
+            .map(|entry| String::from_utf8_lossy(support::bytes(&entry.name)).into_owned())
+            .collect()
+    });
+    RESOLVED.lock().unwrap().push((status, names));
+}
+
+/// Resolves a host name for SIP; the stub answers each question with `reply`.
+fn resolved(reply: fn(&[u8]) -> Vec<u8>) -> Vec<(pj_status_t, Option<Vec<String>>)> {
+    RESOLVED.lock().unwrap().clear();
+    let lib = Lib::new();
+    let endpoint = lib.sip_endpoint();
+    let stub = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stub.set_nonblocking(true).unwrap();
+    let (server, port) = (lib.text("127.0.0.1"), stub.local_addr().unwrap().port());
+    // SAFETY: the strings live in the pool; the endpoint, which owns the resolver, is polled by this thread
+    // only.
+    unsafe {
+        let mut resolver = ptr::null_mut();
+        assert_eq!(pjsip_endpt_create_resolver(endpoint, &mut resolver), 0);
+        assert_eq!(pj_dns_resolver_set_ns(resolver, 1, &server, &port), 0);
+        assert_eq!(pjsip_endpt_set_resolver(endpoint, resolver), 0);
+        let mut host: pjsip_host_info = std::mem::zeroed();
+        host.type_ = PJSIP_TRANSPORT_UDP;
+        host.addr.host = lib.text("peer.example");
+        host.addr.port = 5060;
+        pjsip_endpt_resolve(endpoint, lib.pool, &mut host, ptr::null_mut(), Some(on_resolved));
+        let wait = pj_time_val { sec: 0, msec: 10 };
+        let (mut idle, mut packet) = (0, [0; 512]);
+        while idle < 50 && (idle < 20 || RESOLVED.lock().unwrap().is_empty()) {
+            pjsip_endpt_handle_events(endpoint, &wait);
+            idle += 1;
+            while let Ok((length, from)) = stub.recv_from(&mut packet) {
+                stub.send_to(&reply(&packet[..length]), from).unwrap();
+                idle = 0;
+            }
+        }
+        pjsip_endpt_destroy(endpoint);
+    }
+    RESOLVED.lock().unwrap().clone()
+}
+
+/// `PJLIB_UTIL_EDNSNOANSWERREC`: bindgen does not see through the macro.
+const NO_ANSWER: pj_status_t = 320_047;
+
+#[test]
+fn an_answer_without_an_address_is_an_error() {
+    // Addresses of the other family.
+    let other = |question: &[u8]| {
+        let record = if kind(question) == A { record(28, &[1; 16]) } else { record(A, &TRUE) };
+        answer(question, &[record])
+    };
+    assert_eq!(resolved(other), [(NO_ANSWER, None)]);
+}
+
+#[test]
+fn an_address_has_the_name_that_was_asked_for() {
+    let one = |question: &[u8]| {
+        if kind(question) == A {
+            return answer(question, &[record(A, &TRUE)]);
+        }
+        // No such name.
+        let mut packet = answer(question, &[]);
+        packet[3] = 3;
+        packet
+    };
+    assert_eq!(resolved(one), [(0, Some(vec!["peer.example".into()]))]);
 }

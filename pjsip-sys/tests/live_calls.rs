@@ -2,6 +2,10 @@
 
 mod support;
 
+use pjsip_sys::*;
+use std::mem::MaybeUninit;
+use std::ptr;
+use support::PJ_ETOOMANY;
 use support::peer::{ANSWER, Phone};
 
 const SESSION: &str = "v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
@@ -32,12 +36,12 @@ fn a_contact_that_is_not_sip_ends_the_call_after_its_ack() {
 }
 
 #[test]
-fn a_contact_that_fills_the_message_ends_no_process() {
+fn a_call_whose_ack_cannot_be_sent_ends() {
     let mut phone = Phone::new(false);
     let invite = phone.dial();
-    let long = "a".repeat(3000);
-    phone.respond(&invite, "200 OK", &format!("Contact: <sip:{long}@127.0.0.1>\r\n"), ANSWER);
-    phone.rest();
+    // There is no transport for TLS.
+    phone.respond(&invite, "200 OK", "Contact: <sips:callee@127.0.0.1>\r\n", ANSWER);
+    assert_eq!(phone.ended(), 502);
     phone.is_alive();
 }
 
@@ -105,4 +109,46 @@ fn a_hidden_route_in_the_answer_hides_nothing_else() {
         phone.contact().replace("Contact: <sip:callee@", "Record-Route: <sip:").replace(">", ";hide>");
     phone.respond(&invite, "200 OK", &(phone.contact() + &route), ANSWER);
     assert!(phone.expect("ACK").start().starts_with("ACK sip:callee@"));
+}
+
+fn media(audio: u32, text: u32) -> pjsua_call_setting {
+    let mut setting = MaybeUninit::<pjsua_call_setting>::zeroed();
+    // SAFETY: PJSUA fills the setting.
+    let mut setting = unsafe {
+        pjsua_call_setting_default(setting.as_mut_ptr());
+        setting.assume_init()
+    };
+    (setting.aud_cnt, setting.vid_cnt, setting.txt_cnt) = (audio, 0, text);
+    setting
+}
+
+#[test]
+fn more_media_than_a_call_holds_are_refused() {
+    let mut phone = Phone::new(false);
+    let callee = phone.lib.text(&format!("sip:callee@{}", phone.address()));
+    for (audio, text) in [(17, 0), (16, 1), (0, 17), (u32::MAX, 1)] {
+        let (setting, none, mut call) = (media(audio, text), ptr::null_mut(), -1);
+        // SAFETY: the setting is copied; this thread makes all calls.
+        let status =
+            unsafe { pjsua_call_make_call(phone.account, &callee, &setting, none, ptr::null(), &mut call) };
+        assert_eq!(status, PJ_ETOOMANY, "{audio} + {text}");
+    }
+    phone.is_alive();
+}
+
+#[test]
+fn nothing_is_added_to_a_call_that_the_peer_has_filled() {
+    let mut phone = Phone::new(false);
+    let invite = phone.talk();
+    let lines: String = (0..16).map(|line| format!("m=audio {} RTP/AVP 0\r\n", 40_000 + 2 * line)).collect();
+    let offer = format!("{SESSION}{lines}").replace("t=0 0", "c=IN IP4 127.0.0.1\r\nt=0 0");
+    phone.request("INVITE", &invite, true, "", &offer);
+    phone.expect("SIP/2.0 200");
+    for (audio, text) in [(17, 0), (16, 1), (1, 1)] {
+        let setting = media(audio, text);
+        // SAFETY: call 0 is the only one; the setting is copied.
+        let status = unsafe { pjsua_call_reinvite2(0, &setting, ptr::null()) };
+        assert_eq!(status, PJ_ETOOMANY, "{audio} + {text}");
+    }
+    assert!(!phone.rest().iter().any(|line| line.starts_with("INVITE")));
 }

@@ -57,3 +57,44 @@ fn more_lines_than_tags_are_refused() {
         assert_eq!(offered(lines), ESDPINCRYPTO, "{lines}");
     }
 }
+
+const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
+
+/// A call whose keying was agreed on: the keys of our own next offer, after the peer has sent `offer`.
+fn keys_after(offer: &[&str]) -> usize {
+    let lib = Lib::new();
+    let head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"];
+    let sdp = |media: &[&str]| lib.sdp(&[&head[..], media].concat());
+    let ours = ["m=audio 4000 RTP/SAVP 0"];
+    // SAFETY: as above.
+    unsafe {
+        let (mut endpoint, mut member, mut srtp) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        assert_eq!(pjmedia_endpt_create2(lib.factory(), ptr::null_mut(), 0, &mut endpoint), 0);
+        assert_eq!(pjmedia_transport_loop_create(endpoint, &mut member), 0);
+        assert_eq!(pjmedia_transport_srtp_create(endpoint, member, ptr::null(), &mut srtp), 0);
+        let op = &*(*srtp).op;
+        let (local, remote) = (sdp(&ours), sdp(&["m=audio 5000 RTP/SAVP 0", CRYPTO]));
+        assert_eq!(op.media_create.unwrap()(srtp, lib.pool, 0, remote, 0), 0);
+        assert_eq!(op.encode_sdp.unwrap()(srtp, lib.pool, local, remote, 0), 0);
+        assert_eq!(op.media_start.unwrap()(srtp, lib.pool, local, remote, 0), 0);
+
+        assert_ne!(op.encode_sdp.unwrap()(srtp, lib.pool, sdp(&ours), sdp(offer), 0), 0, "refused");
+
+        let next = sdp(&ours);
+        assert_eq!(op.encode_sdp.unwrap()(srtp, lib.pool, next, ptr::null(), 0), 0);
+        let keys = (*(*next).media[0]).attr_count as usize;
+        op.destroy.unwrap()(srtp);
+        pjmedia_endpt_destroy2(endpoint);
+        keys
+    }
+}
+
+#[test]
+fn a_refused_offer_leaves_the_call_its_keying() {
+    let unknown = ["m=audio 5000 RTP/SAVP 0", "a=crypto:1 x inline:AAAA"];
+    let many: Vec<String> = (1..=68).map(|tag| format!("a=crypto:{tag} x inline:AAAA")).collect();
+    let many: Vec<&str> =
+        ["m=audio 5000 RTP/SAVP 0"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert!(keys_after(&unknown) > 0);
+    assert!(keys_after(&many) > 0);
+}

@@ -126,10 +126,20 @@ fn sixteen_lines_and_a_new_type_are_too_many() {
 #[test]
 fn a_payload_type_beyond_the_dynamic_range_is_in_no_map() {
     let lib = Lib::new();
-    let odd = with(LOCAL, &["a=rtpmap:65535 X/8000", "a=fmtp:65535 0-15", "a=rtpmap:200 Y/8000"]);
-    let neg = agreed(&lib, &odd);
-    // SAFETY: as above.
-    unsafe { assert_eq!(pjmedia_sdp_neg_get_state(neg), PJMEDIA_SDP_NEG_STATE_DONE) };
+    let neg = agreed(&lib, LOCAL);
+    // The maps have 32 entries and lie on the stack.
+    let maps: Vec<String> = (128..185).map(|number| format!("a=rtpmap:{number} X/8000")).collect();
+    let beyond = with(LOCAL, &["a=rtpmap:65535 X/8000", "a=fmtp:65535 0-15"]);
+    let beyond: Vec<&str> = beyond.into_iter().chain(maps.iter().map(String::as_str)).collect();
+    for offer in [&beyond[..], LOCAL] {
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(pjmedia_sdp_neg_modify_local_offer2(lib.pool, neg, 0, lib.sdp(offer)), 0);
+            assert_eq!(pjmedia_sdp_neg_set_remote_answer(lib.pool, neg, lib.sdp(LOCAL)), 0);
+            assert_eq!(pjmedia_sdp_neg_negotiate(lib.pool, neg, 0), 0);
+            assert_eq!(pjmedia_sdp_neg_get_state(neg), PJMEDIA_SDP_NEG_STATE_DONE);
+        }
+    }
 }
 
 #[test]

@@ -150,6 +150,56 @@ fn udp_holds_the_stream_while_it_delivers() {
     }
 }
 
+#[test]
+fn ice_holds_the_stream_while_it_delivers() {
+    let lib = Lib::new();
+    let media = media(&lib);
+    // SAFETY: as above; the settings are initialised by their own functions and are copied.
+    unsafe {
+        let queue = pjmedia_endpt_get_ioqueue(media.endpoint);
+        let mut timers = ptr::null_mut();
+        assert_eq!(pj_timer_heap_create(lib.pool, 100, &mut timers), 0);
+        let mut config: pj_ice_strans_cfg = std::mem::zeroed();
+        pj_ice_strans_cfg_default(&mut config);
+        pjsys_stun_config_init(&mut config.stun_cfg, lib.factory(), queue, timers);
+        config.stun_tp_cnt = 1;
+        let host = &mut config.stun_tp[0];
+        pj_ice_strans_stun_cfg_default(host);
+        host.loop_addr = 1;
+        let address = lib.copy(b"127.0.0.1");
+        assert_eq!(pj_sockaddr_init(i32::from(PJ_AF_INET), &mut host.cfg.bound_addr, &address, 0), 0);
+        let mut ice = ptr::null_mut();
+        let (name, none) = (c"ice".as_ptr(), ptr::null_mut());
+        // PJMEDIA_ICE_NO_SRC_ADDR_CHECKING, as nobody has told it of the sender.
+        let options = 1;
+        assert_eq!(
+            pjmedia_ice_create3(media.endpoint, name, 2, &config, ptr::null(), options, none, &mut ice),
+            0
+        );
+        let mut info: pjmedia_transport_info = std::mem::zeroed();
+        pjsys_transport_info_init(&mut info);
+        assert_eq!(pjsys_transport_get_info(ice, &mut info), 0);
+        let port = pj_sockaddr_get_port((&raw const info.sock_info.rtcp_addr_name).cast());
+        assert_ne!(port, 0);
+
+        let (before, during) = references(&lib, &media, ice, || {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(&PLI, ("127.0.0.1", port)).unwrap();
+            for _ in 0..200 {
+                let wait = pj_time_val { sec: 0, msec: 50 };
+                pj_ioqueue_poll(queue, &wait);
+                if REFERENCES.load(Ordering::SeqCst) != 0 {
+                    break;
+                }
+            }
+        });
+        assert_eq!(during, before + 1);
+        (*(*ice).op).destroy.unwrap()(ice);
+        pjmedia_event_mgr_destroy(ptr::null_mut());
+        pjmedia_endpt_destroy2(media.endpoint);
+    }
+}
+
 unsafe extern "C" fn refuse(
     _: *mut pjmedia_transport,
     _: *mut pjmedia_transport_attach_param,

@@ -15,10 +15,10 @@ use table::{Row, Tested};
 const TABLE: &str = "docs/security/pjproject.md";
 
 /// Entries of the list that the table answers.
-const ENTRIES: std::ops::RangeInclusive<u32> = 1..=52;
+const ENTRIES: std::ops::RangeInclusive<u32> = 1..=53;
 
 /// Rows of the table that owe a test today. It only ever goes down.
-const OWED: usize = 12;
+const OWED: usize = 0;
 
 /// What the table may still owe.
 #[derive(clap::Args)]
@@ -151,7 +151,7 @@ mod tests {
         let rows = table::rows(table).unwrap();
         assert_eq!(
             compare(&rows, &BTreeSet::new()).iter().filter(|text| text.ends_with("has no row")).count(),
-            50
+            51
         );
     }
 

@@ -56,6 +56,11 @@ pub(crate) struct Phone {
 impl Phone {
     /// Registers with the peer if `registers`.
     pub(crate) fn new(registers: bool) -> Self {
+        Self::with(registers, |_| ())
+    }
+
+    /// With settings of the test's own.
+    pub(crate) fn with(registers: bool, set: impl FnOnce(&mut pjsua_config)) -> Self {
         let lib = Lib::new();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -70,6 +75,7 @@ impl Phone {
             pjsua_config_default(&mut config);
             config.thread_cnt = 0;
             config.cb.on_call_state = Some(on_call_state);
+            set(&mut config);
             let mut logging: pjsua_logging_config = std::mem::zeroed();
             pjsua_logging_config_default(&mut logging);
             logging.level = 0;
@@ -100,7 +106,7 @@ impl Phone {
     }
 
     /// Runs PJSUA and collects what it sends, for one step.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         // SAFETY: this thread makes all calls.
         unsafe { pjsua_handle_events(10) };
         let mut packet = [0; 8000];
@@ -122,6 +128,15 @@ impl Phone {
             }
             let got: Vec<&str> = self.received.iter().map(Message::start).collect();
             assert!(Instant::now() < deadline, "no {start}, only {got:?}");
+            self.step();
+        }
+    }
+
+    /// Runs until `done`.
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}");
             self.step();
         }
     }
@@ -175,6 +190,10 @@ impl Phone {
         self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
     pub(crate) fn contact(&self) -> String {
         format!("Contact: <sip:callee@{}>\r\n", self.socket.local_addr().unwrap())
     }
@@ -189,7 +208,8 @@ impl Phone {
 
     /// A request of the peer, inside the dialog of `invite` or beside it.
     pub(crate) fn request(&mut self, method: &str, invite: &Message, inside: bool, extra: &str, body: &str) {
-        self.sequence += 1;
+        // An ACK has the number of its INVITE.
+        self.sequence += u32::from(method != "ACK");
         let to = self.socket.local_addr().unwrap();
         let number = self.sequence;
         let mut text = format!("{method} sip:caller@{} SIP/2.0\r\nMax-Forwards: 70\r\n", invite.from);
