@@ -34,8 +34,10 @@ mod address;
 mod agent;
 mod endpoint;
 mod error;
+mod explain;
 mod identity;
 mod prefix;
+mod profile;
 mod provider;
 mod route;
 mod secrets;
@@ -52,13 +54,17 @@ pub use address::{Server, ServerError};
 pub use agent::AgentConfig;
 pub use endpoint::{EndpointConfig, MAX_CALLS, Timers};
 pub use error::{ConfigError, Problem};
+pub use explain::{Origin, Setting};
 pub use prefix::PrefixRoute;
+pub use profile::Profile;
 pub use provider::{ProviderConfig, ProviderKind};
 pub use route::{Carrier, Plan, Route};
 pub use secrets::SecretsConfig;
 pub use trunk::TrunkConfig;
 pub use twilio::TwilioConfig;
-pub use values::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, PortRange, Srtp, Transport};
+pub use values::{
+    Codec, DtmfMethod, FromUser, IdentityHeader, NumberFormat, Pem, PortRange, Srtp, Transport,
+};
 
 use crate::provider::AgentId;
 use section::Text;

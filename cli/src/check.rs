@@ -2,6 +2,7 @@
 
 mod configuration;
 mod connect;
+mod explain;
 mod finding;
 mod machine;
 mod probe;
@@ -29,7 +30,10 @@ pub(crate) struct CheckCommand {
     /// Only this trunk
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
-    /// Print JSON, one finding per line
+    /// Look at nothing: show every setting of the trunks, and whether it is the file's, the profile's or the default
+    #[arg(long)]
+    explain: bool,
+    /// Print JSON, one finding (or setting) per line
     #[arg(long)]
     json: bool,
 }
@@ -38,6 +42,12 @@ impl CheckCommand {
     /// Checks everything; the exit code is 0 unless something is wrong.
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let path = self.config.path().ok_or_else(ConfigOption::missing)?;
+        if self.explain {
+            let config = Config::load(&path)
+                .map_err(|error| Failure { exit: Exit::Configuration, error: error.into() })?;
+            explain::print(&self.trunks(&config)?, self.json)?;
+            return Ok(Exit::Completed);
+        }
         let mut findings = Findings::default();
         findings.extend(machine::scheduling());
         if let Some(config) = configuration::load(&path, &mut findings) {

@@ -132,3 +132,20 @@ fn for_people_there_is_a_table_and_what_to_do() {
     assert!(text.contains("PROBLEM  sandbox  tls_expiry"), "{text}");
     assert!(text.contains("What to do:\n  sandbox tls_expiry: ") && text.contains("\n1 problem, "), "{text}");
 }
+
+#[test]
+fn settings_are_explained_without_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("outdial.toml");
+    std::fs::write(&config, "[trunks.t]\nprofile = \"sonetel\"\nuser = \"anna\"\nptime = \"40ms\"\n")
+        .unwrap();
+    let output = outdial(&["check", "--explain", "--json", "--config"]).arg(&config).output().unwrap();
+    let settings = json_lines(&output);
+    expect_exit(&output, 0);
+    for (key, value, from) in
+        [("server", "sip.sonetel.com", "profile"), ("ptime", "40ms", "file"), ("dtmf", "rfc4733", "default")]
+    {
+        let found = settings.iter().find(|setting| setting["key"] == key).unwrap();
+        assert_eq!((&found["value"], &found["from"]), (&value.into(), &from.into()), "{key}");
+    }
+}

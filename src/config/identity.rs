@@ -34,10 +34,10 @@ impl TrunkConfig {
 
     /// The value of From, without the tag: `"Name" <sip:+12025550199@sip.example.com>`.
     ///
-    /// The user part is the trunk's `from_user`, else the caller, else the account, else `anonymous` (RFC 3323
-    /// section 4.1.1.3).
+    /// The user part is the trunk's `from_user`, else the account if it is to be there, else the caller, else the
+    /// account, else `anonymous` (RFC 3323 section 4.1.1.3).
     pub fn from_value(&self, caller: Option<&CallerId>, name: Option<&str>) -> String {
-        let user = match (&self.from_user, caller, &self.user) {
+        let user = match (self.fixed_from_user(), caller, &self.user) {
             (Some(user), _, _) => user.clone(),
             (None, Some(caller), _) => self.caller_user(caller),
             (None, None, Some(user)) => user.clone(),

@@ -65,6 +65,7 @@ fn defaults_are_safe() {
 #[test]
 fn every_key_of_a_trunk_is_read() {
     let more = r#"
+        profile = "asterisk"
         register = true
         registrar = "reg.example.com"
         user = "u"
@@ -88,6 +89,7 @@ fn every_key_of_a_trunk_is_read() {
         media_timeout = "0s"
         caller_id = "+12025550110"
         caller_name = "Praxis"
+        from = "account"
         from_user = "f"
         from_domain = "d.example.com"
         identity = "pai"
@@ -136,7 +138,7 @@ fn unknown_keys_are_refused_with_line_and_suggestion() {
         ("insecure_skip_verify = true", "insecure_skip_verify", "danger_accept_any_certificate"),
         ("username = \"u\"", "username", "`user`"),
         ("port = 5060", "port", "server = \"sip.example.com:5061\""),
-        ("zzz = 1", "zzz", "known are server, register"),
+        ("zzz = 1", "zzz", "known are profile, server, register"),
     ];
     for (line, key, message) in cases {
         refuses(&format!("{TRUNK}{line}"), &[(3, &format!("trunks.main.{key}"), message)]);

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::address::check_host;
 use super::section::Section;
 use super::values::Time;
-use super::{Codec, DtmfMethod, IdentityHeader, NumberFormat, Pem, Problem, Server, Srtp, Transport, tariff};
+use super::{
+    Codec, DtmfMethod, FromUser, IdentityHeader, NumberFormat, Pem, Problem, Profile, Server, Srtp,
+    Transport, tariff,
+};
 use crate::provider::CallerId;
 use crate::secrets::SecretRef;
 use crate::usage::Tariff;
@@ -18,7 +21,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrunkConfig {
-    /// Where calls are sent. The only setting without a default.
+    /// What kind of trunk it is: where the defaults of the other settings are from. Default `generic`, whose defaults
+    /// are named here.
+    pub profile: Profile,
+    /// Where calls are sent. The only setting without a default, but for profiles of carriers whose customers share
+    /// one.
     pub server: Server,
     /// Whether to register (RFC 3261 section 10). Carriers that know their customers by address do not want it.
     /// Default false.
@@ -75,7 +82,9 @@ pub struct TrunkConfig {
     pub caller_id: Option<CallerId>,
     /// The name shown beside it.
     pub caller_name: Option<String>,
-    /// The user part of From. Default: the caller id, else `user`. Set it for trunks that want the account there.
+    /// Who is in From: the caller id, or the account. Default the caller.
+    pub from: FromUser,
+    /// The user part of From, whatever `from` says.
     pub from_user: Option<String>,
     /// The domain of From and of the address that is registered. Default: the registrar's or the server's host.
     pub from_domain: Option<String>,
@@ -116,6 +125,7 @@ impl TrunkConfig {
     /// A trunk with the defaults.
     pub fn new(server: Server) -> Self {
         Self {
+            profile: Profile::Generic,
             server,
             register: false,
             registrar: None,
@@ -140,6 +150,7 @@ impl TrunkConfig {
             media_timeout: Duration::from_secs(30),
             caller_id: None,
             caller_name: None,
+            from: FromUser::Caller,
             from_user: None,
             from_domain: None,
             identity: IdentityHeader::None,
@@ -181,11 +192,17 @@ impl TrunkConfig {
 
     /// Reads a table. Paths that are not absolute are taken from `base`.
     pub(super) fn read(mut section: Section<'_, '_>, base: Option<&Path>) -> Option<Self> {
-        let server = section.require("server", "the host of the trunk or PBX, such as \"sip.example.com\"");
+        let s = &mut section;
+        let profile: Profile = s.take("profile").unwrap_or_default();
+        const SERVER: &str = "the host of the trunk or PBX, such as \"sip.example.com\"";
+        let server = match profile.server() {
+            Some(shared) => Some(s.take("server").unwrap_or(shared)),
+            None => s.require("server", SERVER),
+        };
         // Without a server the rest is still read, for its own mistakes.
         let missing = server.is_none();
-        let mut trunk = Self::new(server.unwrap_or_else(Server::placeholder));
-        let s = &mut section;
+        let mut trunk = profile.trunk(server.unwrap_or_else(Server::placeholder));
+        let usual = trunk.transport;
         s.set("register", &mut trunk.register);
         s.set("registrar", &mut trunk.registrar);
         s.set("user", &mut trunk.user);
@@ -194,13 +211,18 @@ impl TrunkConfig {
         s.set("realm", &mut trunk.realm);
         s.set("outbound_proxy", &mut trunk.outbound_proxy);
         s.set("transport", &mut trunk.transport);
+        if trunk.transport != usual {
+            // What the profile says of encryption goes with its own transport.
+            let tls = trunk.transport == Transport::Tls;
+            trunk.srtp = if tls { Srtp::Required } else { Srtp::Off };
+            trunk.allow_wildcard_certificate &= tls;
+        }
         s.set("ca_file", &mut trunk.ca_file);
         s.set("client_cert", &mut trunk.client_cert);
         s.set("client_key", &mut trunk.client_key);
         s.set("tls_server_name", &mut trunk.tls_server_name);
         s.set("allow_wildcard_certificate", &mut trunk.allow_wildcard_certificate);
         s.set("danger_accept_any_certificate", &mut trunk.danger_accept_any_certificate);
-        trunk.srtp = if trunk.transport == Transport::Tls { Srtp::Required } else { Srtp::Off };
         s.set("srtp", &mut trunk.srtp);
         s.set("allow_sdes_without_tls", &mut trunk.allow_sdes_without_tls);
         s.set("codecs", &mut trunk.codecs);
@@ -208,6 +230,7 @@ impl TrunkConfig {
         s.set("early_media", &mut trunk.early_media);
         s.set("caller_id", &mut trunk.caller_id);
         s.set("caller_name", &mut trunk.caller_name);
+        s.set("from", &mut trunk.from);
         s.set("from_user", &mut trunk.from_user);
         s.set("from_domain", &mut trunk.from_domain);
         s.set("identity", &mut trunk.identity);
@@ -295,6 +318,7 @@ impl TrunkConfig {
         if self.password.is_none() && self.auth_user.is_some() {
             problem("auth_user", "has no effect without a password");
         }
+        self.profile.check(self, &mut problem);
         self.check_encryption(&mut problem);
         self.check_media(&mut problem);
         self.check_limits(&mut problem);
@@ -376,15 +400,21 @@ impl TrunkConfig {
         }
     }
 
+    /// The user part of From, where it is not the caller id.
+    pub(super) fn fixed_from_user(&self) -> Option<&String> {
+        let account = self.user.as_ref().filter(|_| self.from == FromUser::Account);
+        self.from_user.as_ref().or(account)
+    }
+
     /// Whether a caller id would be configured and yet shown nowhere.
     pub(super) fn caller_goes_nowhere(&self, caller: Option<&CallerId>) -> bool {
         let Some(caller) = caller else { return false };
-        self.identity == IdentityHeader::None
-            && self.from_user.as_ref().is_some_and(|user| *user != self.caller_user(caller))
+        let fixed = self.fixed_from_user();
+        self.identity == IdentityHeader::None && fixed.is_some_and(|user| *user != self.caller_user(caller))
     }
 }
 
-pub(super) const NOWHERE: &str = "would be shown nowhere: From has from_user; choose a header field for it with identity = \"pai\", \"ppi\" or \"rpid\"";
+pub(super) const NOWHERE: &str = "would be shown nowhere: From has the account or from_user; choose a header field for it with identity = \"pai\", \"ppi\" or \"rpid\"";
 
 /// Names that people bring from other programs.
 const HINTS: &[(&str, &str)] = &[

@@ -1,6 +1,7 @@
 //! The words that the configuration's keys take.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,6 +145,17 @@ impl<'de> Deserialize<'de> for NumberFormat {
     }
 }
 
+/// Who is in From.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FromUser {
+    /// The caller id, where there is one: what carriers want.
+    #[default]
+    Caller,
+    /// The account, whatever the caller id: what PBXs want, which look for it there. The caller id goes into the header
+    /// field that `identity` names.
+    Account,
+}
+
 /// Which header field carries the caller id beside From.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum IdentityHeader {
@@ -280,63 +292,56 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// Reads one of a few words, in any case, and answers everything else with the list of them.
-fn word<'de, D: Deserializer<'de>, T: Copy>(deserializer: D, words: &[(&str, T)]) -> Result<T, D::Error> {
-    struct Words<'w, T>(&'w [(&'w str, T)]);
-    impl<T: Copy> Visitor<'_> for Words<'_, T> {
+/// A value that is one of a few words.
+pub(super) trait Word: Copy + PartialEq + 'static {
+    /// Each value with its word.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word for the value.
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("?", |(word, _)| word)
+    }
+}
+
+/// Reads a word, in any case, and answers everything else with the list of them.
+pub(super) fn word<'de, D: Deserializer<'de>, T: Word>(deserializer: D) -> Result<T, D::Error> {
+    struct Words<T>(PhantomData<T>);
+    impl<T: Word> Visitor<'_> for Words<T> {
         type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let words: Vec<String> = self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let words: Vec<String> = T::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             write!(f, "one of {}", words.join(", "))
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            let found = self.0.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+            let found = T::WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
             found.map(|(_, value)| *value).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
         }
     }
-    deserializer.deserialize_any(Words(words))
+    deserializer.deserialize_any(Words(PhantomData))
 }
 
-impl<'de> Deserialize<'de> for Transport {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &[("udp", Self::Udp), ("tcp", Self::Tcp), ("tls", Self::Tls)])
-    }
+/// The words of a type, for its `Deserialize` and for showing its values.
+macro_rules! words {
+    ($type:ident: $($word:literal = $value:ident),+ $(,)?) => {
+        impl Word for $type {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$value)),+];
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                word(deserializer)
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for Srtp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &[("off", Self::Off), ("optional", Self::Optional), ("required", Self::Required)])
-    }
-}
+pub(super) use words;
 
-impl<'de> Deserialize<'de> for Codec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(
-            deserializer,
-            &[
-                ("pcmu", Self::Pcmu),
-                ("pcma", Self::Pcma),
-                ("g722", Self::G722),
-                ("opus", Self::Opus),
-                ("l16", Self::L16),
-            ],
-        )
-    }
-}
-
-impl<'de> Deserialize<'de> for DtmfMethod {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &[("rfc4733", Self::Rfc4733), ("info", Self::Info)])
-    }
-}
-
-impl<'de> Deserialize<'de> for IdentityHeader {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(
-            deserializer,
-            &[("none", Self::None), ("pai", Self::Pai), ("ppi", Self::Ppi), ("rpid", Self::Rpid)],
-        )
-    }
-}
+words!(Transport: "udp" = Udp, "tcp" = Tcp, "tls" = Tls);
+words!(Srtp: "off" = Off, "optional" = Optional, "required" = Required);
+words!(Codec: "pcmu" = Pcmu, "pcma" = Pcma, "g722" = G722, "opus" = Opus, "l16" = L16);
+words!(DtmfMethod: "rfc4733" = Rfc4733, "info" = Info);
+words!(FromUser: "caller" = Caller, "account" = Account);
+words!(IdentityHeader: "none" = None, "pai" = Pai, "ppi" = Ppi, "rpid" = Rpid);

@@ -7,7 +7,7 @@
 
 pub mod phone;
 pub mod process;
-mod sipp;
+pub mod sipp;
 pub mod sound;
 mod story;
 pub mod trunk;

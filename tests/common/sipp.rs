@@ -196,6 +196,11 @@ impl Message {
         fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
+    /// The whole message.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The body.
     pub fn body(&self) -> &str {
         self.0.split_once("\n\n").map(|(_, body)| body).unwrap_or_default()
