@@ -8,9 +8,10 @@ mod end;
 mod event;
 mod log;
 mod machine;
+mod witness;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub(crate) use control::{CallControl, Command, TransferTarget};
 pub use end::{CallEnd, EndReason, EndedBy, MediaStats, Q850, SipStatus};
@@ -20,6 +21,7 @@ pub(crate) use log::CallLog;
 pub use log::Events;
 pub(crate) use machine::{CallMachine, Ending, Signal};
 use tokio::sync::oneshot;
+pub(crate) use witness::CallWitness;
 
 use crate::audio::dtmf::Digit;
 use crate::audio::{Listener, Speaker};
@@ -86,6 +88,14 @@ pub enum CallError {
     /// The input does not fit the operation.
     #[error("{0}")]
     Invalid(String),
+    /// A rule of the operator forbids it.
+    #[error("refused by policy: {reason}")]
+    Policy {
+        /// The rule's stable name: `denied_prefix`, `premium_rate`.
+        rule: &'static str,
+        /// What the rule says, for people.
+        reason: String,
+    },
     /// The far end refused.
     #[error("the far end refused: {0}")]
     Refused(SipStatus),
@@ -102,11 +112,70 @@ struct Handle {
     log: Arc<CallLog>,
     control: Box<dyn CallControl>,
     audio: Mutex<Option<Audio>>,
+    witness: OnceLock<Arc<dyn CallWitness>>,
+}
+
+/// A call that may be over, held by somebody who does not keep it up.
+#[derive(Clone)]
+pub(crate) struct WeakCall {
+    log: Arc<CallLog>,
+    provider: &'static str,
+    handle: Weak<Handle>,
+}
+
+impl WeakCall {
+    /// The call; without its streams and its control if no handle is left, since then it is over or being hung up.
+    pub(crate) fn call(&self) -> Call {
+        let handle = self.handle.upgrade().map(Call);
+        handle.unwrap_or_else(|| Call::without_control(Arc::clone(&self.log), self.provider))
+    }
+
+    /// Ends the call for a reason of the operator's.
+    pub(crate) fn end(&self, cause: LocalCause, detail: String) {
+        if let Some(handle) = self.handle.upgrade() {
+            handle.control.send(Command::End { cause, detail });
+        }
+    }
+}
+
+/// The control of a call that nobody can do anything with any more.
+struct NoControl(&'static str);
+
+impl CallControl for NoControl {
+    fn provider(&self) -> &'static str {
+        self.0
+    }
+
+    fn send(&self, _: Command) {}
 }
 
 impl Call {
     pub(crate) fn new(log: Arc<CallLog>, control: Box<dyn CallControl>, audio: Audio) -> Self {
-        Self(Arc::new(Handle { log, control, audio: Mutex::new(Some(audio)) }))
+        let audio = Mutex::new(Some(audio));
+        Self(Arc::new(Handle { log, control, audio, witness: OnceLock::new() }))
+    }
+
+    fn without_control(log: Arc<CallLog>, provider: &'static str) -> Self {
+        let control = Box::new(NoControl(provider));
+        Self(Arc::new(Handle { log, control, audio: Mutex::new(None), witness: OnceLock::new() }))
+    }
+
+    /// A call of which only the end is known.
+    pub(crate) fn over(id: CallId, provider: &'static str, end: CallEnd) -> Self {
+        let log = CallLog::new(id);
+        log.append([CallEvent::Ended(end)]);
+        Self::without_control(log, provider)
+    }
+
+    /// Whoever stands beside the call is told of what is done with it; the first one stays.
+    pub(crate) fn witnessed_by(&self, witness: Arc<dyn CallWitness>) {
+        // A second one would be told of the same things twice.
+        let _ = self.0.witness.set(witness);
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakCall {
+        let log = Arc::clone(&self.0.log);
+        WeakCall { log, provider: self.provider(), handle: Arc::downgrade(&self.0) }
     }
 
     /// The Call-ID header (SIP) or the call sid (Twilio).
@@ -179,11 +248,33 @@ impl Call {
     ///
     /// Once polled the digits may be sent even if the future is dropped.
     pub async fn send_dtmf(&self, digits: &str) -> Result<(), CallError> {
-        let digits = digits
+        self.press(digits, false).await
+    }
+
+    /// As [`send_dtmf`](Self::send_dtmf), for confidential keys such as a PIN: the audit log has an asterisk in place of
+    /// each.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_dtmf`](Self::send_dtmf).
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the digits may be sent even if the future is dropped.
+    pub async fn send_dtmf_masked(&self, digits: &str) -> Result<(), CallError> {
+        self.press(digits, true).await
+    }
+
+    async fn press(&self, text: &str, masked: bool) -> Result<(), CallError> {
+        let digits = text
             .chars()
             .map(|c| Digit::try_from(c).map_err(|_| CallError::Invalid(format!("{c:?} is not a DTMF digit"))))
             .collect::<Result<Vec<_>, _>>()?;
-        self.ask(|reply| Command::Dtmf { digits, reply }).await
+        self.ask(|reply| Command::Dtmf { digits, reply }).await?;
+        if let Some(witness) = self.0.witness.get() {
+            witness.keys_sent(text, masked).await;
+        }
+        Ok(())
     }
 
     /// Puts the callee on hold (RFC 3264 §8.4: `sendonly`).
@@ -217,14 +308,23 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`CallError::NotAnswered`] before the answer, [`CallError::Unsupported`] where the provider has no transfer.
+    /// [`CallError::NotAnswered`] before the answer, [`CallError::Unsupported`] where the provider has no transfer,
+    /// [`CallError::Policy`] where a rule forbids to call the target.
     ///
     /// # Cancel safety
     ///
     /// Once polled the request may be sent even if the future is dropped.
     pub async fn transfer(&self, target: &str) -> Result<(), CallError> {
         let target = TransferTarget::parse(target)?;
-        self.ask(|reply| Command::Transfer { target, reply }).await
+        let witness = self.0.witness.get();
+        if let Some(witness) = witness {
+            witness.may_transfer(&target)?;
+        }
+        self.ask(|reply| Command::Transfer { target: target.clone(), reply }).await?;
+        if let Some(witness) = witness {
+            witness.transferring(&target).await;
+        }
+        Ok(())
     }
 
     /// Ends the call: CANCEL before the answer, BYE after it. Returns when the call is over; calling it again, or

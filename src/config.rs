@@ -36,9 +36,11 @@ mod endpoint;
 mod error;
 mod explain;
 mod identity;
+mod policy;
 mod prefix;
 mod profile;
 mod provider;
+mod records;
 mod route;
 mod secrets;
 mod section;
@@ -58,6 +60,7 @@ pub use explain::{Origin, Setting};
 pub use prefix::PrefixRoute;
 pub use profile::Profile;
 pub use provider::{ProviderConfig, ProviderKind};
+pub use records::RecordsConfig;
 pub use route::{Carrier, Plan, Route};
 pub use secrets::SecretsConfig;
 pub use trunk::TrunkConfig;
@@ -66,6 +69,7 @@ pub use values::{
     Codec, DtmfMethod, FromUser, IdentityHeader, NumberFormat, Pem, PortRange, Srtp, Transport,
 };
 
+use crate::policy::Rules;
 use crate::provider::AgentId;
 use section::Text;
 
@@ -77,6 +81,10 @@ pub struct Config {
     pub endpoint: EndpointConfig,
     /// Where the encrypted store is.
     pub secrets: SecretsConfig,
+    /// What may be called, when and how often.
+    pub policy: Rules,
+    /// Where the evidence is kept.
+    pub records: RecordsConfig,
     /// The trunks by their names: 1 to 64 letters, digits, `-` and `_`.
     pub trunks: BTreeMap<String, TrunkConfig>,
     /// The providers that are not SIP trunks, by their names, which no trunk has.
@@ -125,6 +133,12 @@ impl Config {
         }
         if let Some(section) = root.table("secrets") {
             config.secrets = SecretsConfig::read(section, base);
+        }
+        if let Some(section) = root.table("policy") {
+            config.policy = policy::read(section, base);
+        }
+        if let Some(section) = root.table("records") {
+            config.records = RecordsConfig::read(section, base);
         }
         // A trunk with a mistake in it still exists: references to it are not mistakes too.
         let mut broken = Vec::new();
@@ -175,6 +189,8 @@ impl Config {
         let mut problems = Vec::new();
         self.endpoint.check(&mut problems);
         self.secrets.check(&mut problems);
+        policy::check(&self.policy, &mut problems);
+        self.records.check(&mut problems);
         for (name, trunk) in &self.trunks {
             let path = format!("trunks.{name}");
             if !is_trunk_name(name) {

@@ -2,12 +2,12 @@
 //!
 //! ```no_run
 //! use outdial::audio::wav;
-//! use outdial::{AgentId, Config, DialProvider, E164, Endpoint, Shutdown};
+//! use outdial::{AgentId, Config, DialProvider, E164, Outdial, Shutdown};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let endpoint = Endpoint::start(&Config::load("outdial.toml")?).await?;
-//!     let call = endpoint.dial(&AgentId::new("reminders")?, &E164::parse("+12025550101")?).await?;
+//!     let outdial = Outdial::from_config(&Config::load("outdial.toml")?).await?;
+//!     let call = outdial.dial(&AgentId::new("reminders")?, &E164::parse("+12025550101")?).await?;
 //!
 //!     let audio = call.audio()?;
 //!     if call.answered().await.is_ok() {
@@ -16,7 +16,7 @@
 //!     }
 //!     let end = call.hangup().await;
 //!     println!("{}: {}, talked {:?}", call.id(), end.reason, end.talk_time);
-//!     endpoint.shutdown(Shutdown::HangUp).await;
+//!     outdial.shutdown(Shutdown::HangUp).await;
 //!     Ok(())
 //! }
 //! ```
@@ -24,7 +24,9 @@
 //! # Where to look
 //!
 //! - [`Config`]: what `outdial.toml` says of trunks and agents; [`secrets`]: where passwords are.
-//! - [`DialProvider`]: the contract between a runtime and whatever carries its calls. [`Endpoint`] is the one for SIP.
+//! - [`DialProvider`]: the contract between a runtime and whatever carries its calls. [`Outdial`] is the one for hosts:
+//!   everything that a configuration names, with [rules](policy) before and records ([`audit`], [`ledger`], [`usage`])
+//!   behind each call. [`Endpoint`] is SIP alone, without them.
 //! - [`Call`]: the handle. [`CallEvent`]s tell what happens, [`CallEnd`] how it ended, and [`EndReason`] why.
 //! - [`audio`]: the [`Speaker`](audio::Speaker) and the [`Listener`](audio::Listener), 16-bit mono PCM in both
 //!   directions.
@@ -47,9 +49,11 @@ pub mod audit;
 mod build_info;
 pub mod call;
 pub mod config;
+pub mod ledger;
 mod outdial;
 #[allow(unsafe_code)]
 mod pj;
+pub mod policy;
 pub mod provider;
 pub mod secrets;
 pub mod sip;
@@ -65,7 +69,11 @@ pub use outdial::{Outdial, OutdialBuilder, OutdialError};
 pub use provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164};
 pub use sip::{Endpoint, Shutdown};
 
-/// The README's program is compiled like those in the documentation.
+/// The programs of the README and of the book are compiled like those in the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/hosts.md")]
+struct Hosts;

@@ -18,9 +18,7 @@ mod request;
 
 pub use agent::{AgentId, AgentIdError};
 pub use caller::{CallerId, CallerIdError};
-pub(crate) use departure::Departure;
-#[allow(unused_imports)]
-pub(crate) use departure::Witness;
+pub(crate) use departure::{Departure, Witness};
 pub use error::{CapacityLimit, DialError};
 pub use header::{Header, HeaderError};
 pub use number::{E164, E164Error};

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("audit", &["call", "ecma", "provider", "timestamp"]),
     ("call", &["audio", "provider"]),
-    ("config", &["audio", "provider", "secrets", "usage"]),
+    ("config", &["audio", "policy", "provider", "secrets", "usage"]),
     // The top: it wraps every provider in the same rules and the same evidence.
-    ("outdial", &["audit", "call", "config", "provider", "secrets", "sip", "usage"]),
+    ("ledger", &["call", "provider", "timestamp", "usage"]),
+    ("outdial", &["audit", "call", "config", "ledger", "policy", "provider", "secrets", "sip", "usage"]),
     // What happens in PJSIP is told in its own words: of the rest it knows the queues for sound only.
     ("pj", &["audio"]),
+    ("policy", &["provider", "usage"]),
     // The contract names the type of a call, and a call names a number.
     ("provider", &["audio", "call"]),
     ("secrets", &["ecma", "timestamp"]),

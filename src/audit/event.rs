@@ -95,6 +95,8 @@ pub struct CallStart {
     pub to: String,
     /// The caller that is shown, masked if it is a number.
     pub from: Option<String>,
+    /// The request's reference to the callee's consent.
+    pub consent: Option<String>,
 }
 
 impl CallStart {
@@ -107,6 +109,7 @@ impl CallStart {
             trunk: None,
             to: to.masked(),
             from: None,
+            consent: None,
         }
     }
 }

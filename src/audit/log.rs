@@ -27,6 +27,8 @@ pub struct AuditLog {
     run_id: String,
     parent_run_id: Option<String>,
     state: Mutex<State>,
+    /// Calls that the file shows as under way, and that have not been ended since.
+    open: Mutex<Vec<CallStart>>,
 }
 
 /// What changes with each line.
@@ -46,7 +48,7 @@ impl AuditLog {
     ///
     /// Those of [`open`](Self::open).
     pub fn open_in(data: impl AsRef<Path>, session_id: &str) -> Result<Self, AuditError> {
-        Self::open(data.as_ref().join("audit").join(folder_name(session_id)).join("wire.jsonl"), session_id)
+        Self::open(Self::path_in(data.as_ref(), session_id), session_id)
     }
 
     /// Opens a log, or begins it (mode 0600, in folders of mode 0700).
@@ -58,7 +60,27 @@ impl AuditLog {
     ///
     /// [`AuditError::Locked`] if another process has it, [`AuditError::Io`] if it cannot be read or written.
     pub fn open(path: impl Into<PathBuf>, session_id: &str) -> Result<Self, AuditError> {
-        let path = path.into();
+        let log = Self::take(path.into(), session_id)?;
+        for start in log.left_open() {
+            let end = CallEnd { reason: EndReason::Failed, ended_by: EndedBy::Local, ..CallEnd::default() };
+            let ended = CallEnded { recovered: true, ..CallEnded::new(&start, &end) };
+            log.record(&AuditEvent::CallEnd(Box::new(ended)))?;
+        }
+        Ok(log)
+    }
+
+    /// The path of a session's log in the host's data folder.
+    pub(crate) fn path_in(data: &Path, session_id: &str) -> PathBuf {
+        data.join("audit").join(folder_name(session_id)).join("wire.jsonl")
+    }
+
+    /// Calls that the file showed as under way when it was opened: their process has died.
+    pub(crate) fn left_open(&self) -> Vec<CallStart> {
+        std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As [`open`](Self::open), but calls that the file shows as under way are left to the caller, who must end them.
+    pub(crate) fn take(path: PathBuf, session_id: &str) -> Result<Self, AuditError> {
         let failed = |source| AuditError::Io { path: path.clone(), source };
         if let Some(folder) =
             path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
@@ -76,7 +98,8 @@ impl AuditLog {
         let run_id = new_run_id(SystemTime::now());
         let state = State { file, length: found.length, seq: found.seq, previous: found.previous.clone() };
         let session_id = session_id.to_owned();
-        let log = Self { path, session_id, run_id, parent_run_id: None, state: Mutex::new(state) };
+        let open = Mutex::default();
+        let log = Self { path, session_id, run_id, parent_run_id: None, state: Mutex::new(state), open };
         log.take_over(found)?;
         Ok(log)
     }
@@ -118,19 +141,16 @@ impl AuditLog {
                 self.record(&AuditEvent::Repaired { line: torn.line, bytes: torn.bytes })?;
             }
         }
-        for start in found.open.into_values() {
-            let end = CallEnd { reason: EndReason::Failed, ended_by: EndedBy::Local, ..CallEnd::default() };
-            let start = CallStart {
-                agent_id: start.agent_id,
-                call_id: start.call_id,
-                provider: start.provider,
-                trunk: start.trunk,
-                to: start.to,
-                from: None,
-            };
-            let ended = CallEnded { recovered: true, ..CallEnded::new(&start, &end) };
-            self.record(&AuditEvent::CallEnd(Box::new(ended)))?;
-        }
+        let open = found.open.into_values().map(|start| CallStart {
+            agent_id: start.agent_id,
+            call_id: start.call_id,
+            provider: start.provider,
+            trunk: start.trunk,
+            to: start.to,
+            from: None,
+            consent: None,
+        });
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open.collect();
         Ok(())
     }
 

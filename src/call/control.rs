@@ -14,7 +14,6 @@ pub(crate) enum Command {
     /// End the call, whatever its state.
     Hangup,
     /// End the call for a reason of the operator's, which stands in the end of the call.
-    #[allow(dead_code)]
     End { cause: LocalCause, detail: String },
     /// Send digits.
     Dtmf { digits: Vec<Digit>, reply: Reply },

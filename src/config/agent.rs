@@ -1,7 +1,10 @@
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use super::Problem;
 use super::section::Section;
+use super::tariff::Amount;
 use super::values::Time;
 use crate::audio::SampleRate;
 use crate::provider::CallerId;
@@ -18,6 +21,10 @@ pub struct AgentConfig {
     pub caller_name: Option<String>,
     /// The most calls that it may have at the same time. Default: no limit of its own.
     pub max_calls: Option<u32>,
+    /// The most of its calls that begin within one second. Default: no limit of its own.
+    pub calls_per_second: Option<u32>,
+    /// The most that it may spend on one day, in US dollars. Default: the policy's.
+    pub spend_per_day: Option<Decimal>,
     /// How long its calls may ring. Default: the trunk's.
     pub ring_timeout: Option<Duration>,
     /// How long its calls may last. Default: the trunk's, which also stays the most.
@@ -33,6 +40,8 @@ impl AgentConfig {
         section.set("caller_id", &mut agent.caller_id);
         section.set("caller_name", &mut agent.caller_name);
         section.set("max_calls", &mut agent.max_calls);
+        section.set("calls_per_second", &mut agent.calls_per_second);
+        agent.spend_per_day = section.take::<Amount>("spend_per_day").map(|amount| amount.0);
         agent.ring_timeout = section.take("ring_timeout").map(|Time(time)| time);
         agent.talk_limit = section.take("talk_limit").map(|Time(time)| time);
         section.set("audio_rate", &mut agent.audio_rate);
@@ -43,8 +52,10 @@ impl AgentConfig {
     pub(super) fn check(&self, path: &str, problems: &mut Vec<Problem>) {
         let mut problem =
             |key: &str, message: &str| problems.push(Problem::new(format!("{path}.{key}"), message));
-        if self.max_calls == Some(0) {
-            problem("max_calls", "must be at least 1");
+        for (key, limit) in [("max_calls", self.max_calls), ("calls_per_second", self.calls_per_second)] {
+            if limit == Some(0) {
+                problem(key, "must be at least 1");
+            }
         }
         if self.caller_name.as_ref().is_some_and(|n| n.len() > 128 || n.chars().any(char::is_control)) {
             problem("caller_name", "must be at most 128 bytes on one line");

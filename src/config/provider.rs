@@ -22,6 +22,8 @@ pub struct ProviderConfig {
     pub caller_name: Option<String>,
     /// The most calls at the same time with this account. Default: no limit of its own.
     pub max_calls: Option<u32>,
+    /// The most calls that begin within one second with this account. Default: no limit of its own.
+    pub calls_per_second: Option<u32>,
     /// How long it may ring. Default 60 s.
     pub ring_timeout: Duration,
     /// How long a call may last from its answer. Default 2 h.
@@ -47,6 +49,7 @@ impl ProviderConfig {
             caller_id: None,
             caller_name: None,
             max_calls: None,
+            calls_per_second: None,
             ring_timeout: Duration::from_secs(60),
             talk_limit: Duration::from_secs(2 * 60 * 60),
             tariff: None,
@@ -68,12 +71,13 @@ impl ProviderConfig {
         };
         let mut provider = kind.map(Self::new);
         let (caller_id, caller_name) = (section.take("caller_id"), section.take("caller_name"));
-        let max_calls = section.take("max_calls");
+        let [max_calls, calls_per_second] = ["max_calls", "calls_per_second"].map(|key| section.take(key));
         let [ring, talk] = ["ring_timeout", "talk_limit"].map(|key| section.take(key).map(|Time(time)| time));
         let tariff = section.table("tariff").and_then(tariff::read);
         if let Some(provider) = &mut provider {
             (provider.caller_id, provider.caller_name, provider.max_calls) =
                 (caller_id, caller_name, max_calls);
+            provider.calls_per_second = calls_per_second;
             provider.ring_timeout = ring.unwrap_or(provider.ring_timeout);
             provider.talk_limit = talk.unwrap_or(provider.talk_limit);
             provider.tariff = tariff;
@@ -85,8 +89,10 @@ impl ProviderConfig {
     pub(super) fn check(&self, path: &str, problems: &mut Vec<Problem>) {
         let mut problem =
             |key: &str, message: &str| problems.push(Problem::new(format!("{path}.{key}"), message));
-        if self.max_calls == Some(0) {
-            problem("max_calls", "must be at least 1");
+        for (key, limit) in [("max_calls", self.max_calls), ("calls_per_second", self.calls_per_second)] {
+            if limit == Some(0) {
+                problem(key, "must be at least 1");
+            }
         }
         if self.caller_name.as_ref().is_some_and(|n| n.len() > 128 || n.chars().any(char::is_control)) {
             problem("caller_name", "must be at most 128 bytes on one line");

@@ -76,6 +76,14 @@ impl<'c> Carrier<'c> {
         }
     }
 
+    /// The most calls that begin within one second, if there is a limit.
+    pub fn calls_per_second(self) -> Option<u32> {
+        match self {
+            Self::Trunk(trunk) => trunk.calls_per_second,
+            Self::Provider(provider) => provider.calls_per_second,
+        }
+    }
+
     fn caller_id(self) -> Option<&'c CallerId> {
         match self {
             Self::Trunk(trunk) => trunk.caller_id.as_ref(),

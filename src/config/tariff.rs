@@ -10,7 +10,7 @@ use crate::usage::{BillableUnit, Increment, Rate, Tariff};
 
 /// An amount of money. Exact: a text or a whole number as it stands, a TOML float as the shortest decimal that names
 /// it, which is what was typed.
-struct Amount(Decimal);
+pub(super) struct Amount(pub(super) Decimal);
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -98,6 +98,7 @@ fn every_key_of_a_trunk_is_read() {
         caller_format = "e164"
         user_phone = true
         max_calls = 3
+        calls_per_second = 2
         ring_timeout = "1m 30s"
         talk_limit = "1h"
         allow_redirects = true

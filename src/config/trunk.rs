@@ -101,6 +101,8 @@ pub struct TrunkConfig {
 
     /// The most calls at the same time on this trunk. Default: as many as the endpoint permits.
     pub max_calls: Option<u32>,
+    /// The most calls that begin within one second on this trunk. Default: no limit of its own.
+    pub calls_per_second: Option<u32>,
     /// How long it may ring. Default 60 s.
     pub ring_timeout: Duration,
     /// How long a call may last from its answer. Default 2 h.
@@ -159,6 +161,7 @@ impl TrunkConfig {
             caller_format: None,
             user_phone: false,
             max_calls: None,
+            calls_per_second: None,
             ring_timeout: Duration::from_secs(60),
             talk_limit: Duration::from_secs(2 * 60 * 60),
             allow_redirects: false,
@@ -239,6 +242,7 @@ impl TrunkConfig {
         s.set("caller_format", &mut trunk.caller_format);
         s.set("user_phone", &mut trunk.user_phone);
         s.set("max_calls", &mut trunk.max_calls);
+        s.set("calls_per_second", &mut trunk.calls_per_second);
         s.set("allow_redirects", &mut trunk.allow_redirects);
         s.set("local_port", &mut trunk.local_port);
         s.set("public_address", &mut trunk.public_address);
@@ -389,8 +393,10 @@ impl TrunkConfig {
                 problem(key, &format!("must be {range}"));
             }
         }
-        if self.max_calls == Some(0) {
-            problem("max_calls", "must be at least 1");
+        for (key, limit) in [("max_calls", self.max_calls), ("calls_per_second", self.calls_per_second)] {
+            if limit == Some(0) {
+                problem(key, "must be at least 1");
+            }
         }
         if self.local_port == Some(0) {
             problem("local_port", "must be at least 1; leave it out for any free port");

@@ -68,74 +68,26 @@ impl Instance {
     /// Adds an account and, if it has a registrar, begins to register.
     #[doc(alias = "pjsua_acc_add")]
     pub(crate) fn add_account(&self, settings: &AccountSettings) -> Result<AccountId, PjError> {
-        // SAFETY: a record of numbers, texts and links, for which zeros are valid; the function fills it.
-        let mut config = unsafe { filled(|config| sys::pjsua_acc_config_default(config)) };
-        config.id = strings::lend(&settings.identity);
-        config.transport_id = settings.transport.0;
-        if let Some(registrar) = &settings.registrar {
-            config.reg_uri = strings::lend(registrar);
-            config.reg_timeout = settings.expires;
-            config.reg_retry_interval = settings.retry;
-            config.reg_first_retry_interval = settings.retry.min(5);
-            config.reg_retry_random_interval = settings.retry.div_ceil(5);
-        }
-        if let Some(proxy) = &settings.proxy {
-            config.proxy[0] = strings::lend(proxy);
-            config.proxy_cnt = 1;
-        }
-        if let Some((user, password)) = &settings.credentials {
-            for (entry, algorithm) in config.cred_info.iter_mut().zip(ALGORITHMS) {
-                entry.realm = strings::lend(settings.realm.as_deref().unwrap_or("*"));
-                entry.scheme = strings::lend("Digest");
-                entry.username = strings::lend(user);
-                entry.data_type = sys::PJSIP_CRED_DATA_PLAIN_PASSWD as i32;
-                entry.data = strings::lend(password.expose_secret());
-                entry.algorithm_type = algorithm;
-            }
-            config.cred_count = ALGORITHMS.len() as u32;
-        }
-        // A registrar must not choose our Contact or Via: nobody calls us, and a bad `received` would poison both.
-        config.allow_contact_rewrite = 0;
-        config.allow_via_rewrite = 0;
-        config.allow_sdp_nat_rewrite = 0;
-        config.use_rfc5626 = 0;
-        config.ka_interval = settings.keep_alive;
-        config.drop_calls_on_reg_fail = 0;
-        config.mwi_enabled = 0;
-        // A re-INVITE just to narrow the codec list confuses some servers; we can hear every codec that we offer.
-        config.lock_codec = 0;
-        config.use_srtp = match settings.srtp {
-            SrtpPolicy::Off => sys::PJMEDIA_SRTP_DISABLED,
-            SrtpPolicy::Optional => sys::PJMEDIA_SRTP_OPTIONAL,
-            SrtpPolicy::Required => sys::PJMEDIA_SRTP_MANDATORY,
-        };
-        // Whether keys may go over an unencrypted signalling path is decided, and refused, by the configuration.
-        config.srtp_secure_signaling = 0;
-        config.srtp_opt.keying_count = 1;
-        config.srtp_opt.keying[0] = sys::PJMEDIA_SRTP_KEYING_SDES;
-        config.srtp_opt.crypto_count = SRTP_SUITES.len() as u32;
-        for (crypto, suite) in config.srtp_opt.crypto.iter_mut().zip(SRTP_SUITES) {
-            // SAFETY: a record of texts and numbers, for which zeros are valid; without a key PJMEDIA makes one.
-            *crypto = unsafe { std::mem::zeroed() };
-            crypto.name = strings::lend(suite);
-        }
-        let media_address = Some(settings.media_address).filter(|address| !address.is_unspecified());
-        let media_address = media_address.map(|address| address.to_string()).unwrap_or_default();
-        let (first, last) = settings.rtp_ports.unwrap_or_default();
-        config.rtp_cfg.port = u32::from(first);
-        config.rtp_cfg.port_range = u32::from(last.saturating_sub(first));
-        config.rtp_cfg.bound_addr = strings::lend(&media_address);
-        config.rtp_cfg.public_addr = strings::lend(settings.public_address.as_deref().unwrap_or_default());
-        // One family, said beforehand: otherwise PJSUA looks at each call which ones this host has.
-        config.ipv6_media_use = match settings.media_address {
-            IpAddr::V4(_) => sys::PJSUA_IPV6_DISABLED,
-            IpAddr::V6(_) => sys::PJSUA_IPV6_ENABLED_USE_IPV6_ONLY,
-        };
-        let mut id = 0;
-        // SAFETY: PJSUA runs on this thread; it copies the record and its texts into the account's pool.
-        let status = unsafe { sys::pjsua_acc_add(&raw const *config, sys::PJ_FALSE as i32, &raw mut id) };
-        check("pjsua_acc_add", status)?;
-        Ok(AccountId(id))
+        with_config(settings, |config| {
+            let mut id = 0;
+            // SAFETY: PJSUA runs on this thread; it copies the record and its texts into the account's pool.
+            let status = unsafe { sys::pjsua_acc_add(config, sys::PJ_FALSE as i32, &raw mut id) };
+            check("pjsua_acc_add", status)?;
+            Ok(AccountId(id))
+        })
+    }
+
+    /// Changes an account. Calls that are up keep what they began with; nothing is registered anew by it.
+    #[doc(alias = "pjsua_acc_modify")]
+    pub(crate) fn modify_account(
+        &self,
+        account: AccountId,
+        settings: &AccountSettings,
+    ) -> Result<(), PjError> {
+        with_config(settings, |config| {
+            // SAFETY: PJSUA runs on this thread and checks the account; it copies the record and its texts.
+            check("pjsua_acc_modify", unsafe { sys::pjsua_acc_modify(account.0, config) })
+        })
     }
 
     /// Registers anew, or takes the registration back (RFC 3261 §10.2.2).
@@ -146,4 +98,77 @@ impl Instance {
             sys::pjsua_acc_set_registration(account.0, sys::pj_bool_t::from(registered))
         })
     }
+}
+
+/// Writes the settings as PJSUA wants them, for as long as `use_it` runs.
+fn with_config<T>(
+    settings: &AccountSettings,
+    use_it: impl FnOnce(*const sys::pjsua_acc_config) -> Result<T, PjError>,
+) -> Result<T, PjError> {
+    // SAFETY: a record of numbers, texts and links, for which zeros are valid; the function fills it.
+    let mut config = unsafe { filled(|config| sys::pjsua_acc_config_default(config)) };
+    config.id = strings::lend(&settings.identity);
+    config.transport_id = settings.transport.0;
+    if let Some(registrar) = &settings.registrar {
+        config.reg_uri = strings::lend(registrar);
+        config.reg_timeout = settings.expires;
+        config.reg_retry_interval = settings.retry;
+        config.reg_first_retry_interval = settings.retry.min(5);
+        config.reg_retry_random_interval = settings.retry.div_ceil(5);
+    }
+    if let Some(proxy) = &settings.proxy {
+        config.proxy[0] = strings::lend(proxy);
+        config.proxy_cnt = 1;
+    }
+    if let Some((user, password)) = &settings.credentials {
+        for (entry, algorithm) in config.cred_info.iter_mut().zip(ALGORITHMS) {
+            entry.realm = strings::lend(settings.realm.as_deref().unwrap_or("*"));
+            entry.scheme = strings::lend("Digest");
+            entry.username = strings::lend(user);
+            entry.data_type = sys::PJSIP_CRED_DATA_PLAIN_PASSWD as i32;
+            entry.data = strings::lend(password.expose_secret());
+            entry.algorithm_type = algorithm;
+        }
+        config.cred_count = ALGORITHMS.len() as u32;
+    }
+    // A registrar must not choose our Contact or Via: nobody calls us, and a bad `received` would poison both.
+    config.allow_contact_rewrite = 0;
+    config.allow_via_rewrite = 0;
+    config.allow_sdp_nat_rewrite = 0;
+    config.use_rfc5626 = 0;
+    config.ka_interval = settings.keep_alive;
+    config.drop_calls_on_reg_fail = 0;
+    config.mwi_enabled = 0;
+    // A re-INVITE just to narrow the codec list confuses some servers; we can hear every codec that we offer.
+    config.lock_codec = 0;
+    config.use_srtp = match settings.srtp {
+        SrtpPolicy::Off => sys::PJMEDIA_SRTP_DISABLED,
+        SrtpPolicy::Optional => sys::PJMEDIA_SRTP_OPTIONAL,
+        SrtpPolicy::Required => sys::PJMEDIA_SRTP_MANDATORY,
+    };
+    // Whether keys may go over an unencrypted signalling path is decided, and refused, by the configuration.
+    config.srtp_secure_signaling = 0;
+    config.srtp_opt.keying_count = 1;
+    config.srtp_opt.keying[0] = sys::PJMEDIA_SRTP_KEYING_SDES;
+    config.srtp_opt.crypto_count = SRTP_SUITES.len() as u32;
+    for (crypto, suite) in config.srtp_opt.crypto.iter_mut().zip(SRTP_SUITES) {
+        // SAFETY: a record of texts and numbers, for which zeros are valid; without a key PJMEDIA makes one.
+        *crypto = unsafe { std::mem::zeroed() };
+        crypto.name = strings::lend(suite);
+    }
+    let media_address = Some(settings.media_address).filter(|address| !address.is_unspecified());
+    let media_address = media_address.map(|address| address.to_string()).unwrap_or_default();
+    let (first, last) = settings.rtp_ports.unwrap_or_default();
+    config.rtp_cfg.port = u32::from(first);
+    config.rtp_cfg.port_range = u32::from(last.saturating_sub(first));
+    config.rtp_cfg.bound_addr = strings::lend(&media_address);
+    config.rtp_cfg.public_addr = strings::lend(settings.public_address.as_deref().unwrap_or_default());
+    // One family, said beforehand: otherwise PJSUA looks at each call which ones this host has.
+    config.ipv6_media_use = match settings.media_address {
+        IpAddr::V4(_) => sys::PJSUA_IPV6_DISABLED,
+        IpAddr::V6(_) => sys::PJSUA_IPV6_ENABLED_USE_IPV6_ONLY,
+    };
+    // A registration taken back and made at the same time can cross on the way. The binding is replaced instead.
+    config.disable_reg_on_modify = sys::PJ_TRUE as sys::pj_bool_t;
+    use_it(&raw const *config)
 }

@@ -43,6 +43,27 @@ pub(crate) enum ClientCertificate {
     Memory { certificate: SecretString, key: SecretString, authorities: SecretString },
 }
 
+impl TransportKind {
+    /// Whether a server that asks who we are sees the same with both.
+    pub(crate) fn shows_the_same_certificate(&self, other: &Self) -> bool {
+        let client = |kind: &Self| match kind {
+            Self::Tls(tls) => tls.client.clone(),
+            Self::Udp | Self::Tcp => None,
+        };
+        match (client(self), client(other)) {
+            (Some(ClientCertificate::Files(..)), Some(ClientCertificate::Files(..))) | (None, None) => true,
+            (
+                Some(ClientCertificate::Memory { certificate, key, .. }),
+                Some(ClientCertificate::Memory { certificate: other, key: other_key, .. }),
+            ) => {
+                certificate.expose_secret() == other.expose_secret()
+                    && key.expose_secret() == other_key.expose_secret()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A transport of PJSUA's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TransportId(pub(super) sys::pjsua_transport_id);

@@ -28,7 +28,6 @@ pub(crate) trait Witness: Send + Sync {
 }
 
 impl Departure {
-    #[allow(dead_code)]
     pub(crate) fn new(witness: Arc<dyn Witness>) -> Self {
         Self(Some(witness))
     }

@@ -50,6 +50,8 @@ pub struct DialRequest {
     pub headers: Vec<Header>,
     /// What the host wants to find again in the records of this call. Never sent to the network.
     pub labels: BTreeMap<String, String>,
+    /// A reference to the callee's consent to be called, for the records: 1 to 128 bytes. The operator may require one.
+    pub consent: Option<String>,
     /// The sampling rate of the call's two audio streams, whatever codec the trunk negotiates; 16 kHz when not said.
     pub audio_rate: Option<SampleRate>,
     /// Who keeps the evidence of this attempt.
@@ -70,6 +72,7 @@ impl DialRequest {
             idempotency_key: None,
             headers: Vec::new(),
             labels: BTreeMap::new(),
+            consent: None,
             audio_rate: None,
             departure: Departure::default(),
         }
@@ -124,6 +127,13 @@ impl DialRequest {
         self
     }
 
+    /// Sets [`consent`](Self::consent).
+    #[must_use]
+    pub fn consent(mut self, reference: impl Into<String>) -> Self {
+        self.consent = Some(reference.into());
+        self
+    }
+
     /// Sets the rate of the audio streams.
     #[must_use]
     pub fn audio_rate(mut self, rate: SampleRate) -> Self {
@@ -154,6 +164,7 @@ impl DialRequest {
         text("caller_name", self.caller_name.as_ref(), 0)?;
         text("trunk", self.trunk.as_ref(), 1)?;
         text("idempotency_key", self.idempotency_key.as_ref(), 1)?;
+        text("consent", self.consent.as_ref(), 1)?;
         for (field, limit) in [("ring_timeout", self.ring_timeout), ("talk_limit", self.talk_limit)] {
             if limit.is_some_and(|limit| limit.is_zero() || limit > MAX_LIMIT) {
                 return Err(invalid(field, "must be more than 0 and at most 24 hours"));

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::oneshot;
 
+use super::StartError;
 use super::active::{ActiveCall, Offer};
 use super::connections::Connections;
 use super::endpoint::{Counters, Shutdown};
-use super::trunk::Trunk;
+use super::trunk::{Trunk, TrunkSetup};
 use crate::audio::dtmf::Digit;
 use crate::call::{
     Answered, CallError, CallLog, Command, LocalCause, Signal, SipStatus, TransferOutcome, TransferTarget,
@@ -32,6 +33,8 @@ const UNREGISTER: Duration = Duration::from_millis(1500);
 pub(super) enum Order {
     Dial(Box<DialOrder>),
     Call(CallKey, Command),
+    /// Use secrets that were read again. The answer tells which trunks have new ones.
+    Renew(Vec<TrunkSetup>, oneshot::Sender<Result<Vec<String>, StartError>>),
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
 
@@ -164,8 +167,26 @@ impl Control {
         match order {
             Order::Dial(order) => self.dial(*order),
             Order::Call(key, command) => self.command(key, command),
+            Order::Renew(setups, done) => {
+                // Nobody waits for the answer any more if it cannot be sent.
+                let _ = done.send(self.renew(setups));
+            }
             Order::Shutdown(how, done) => self.leave(how, Some(done)),
         }
+    }
+
+    fn renew(&mut self, setups: Vec<TrunkSetup>) -> Result<Vec<String>, StartError> {
+        let mut renewed = Vec::new();
+        for setup in setups {
+            let name = setup.name().to_owned();
+            let Some(trunk) = self.trunks.iter_mut().find(|trunk| trunk.name() == name) else { continue };
+            match trunk.renew(&self.instance, setup) {
+                Ok(true) => renewed.push(name),
+                Ok(false) => {}
+                Err(error) => return Err(StartError::Trunk { trunk: name, detail: error.to_string() }),
+            }
+        }
+        Ok(renewed)
     }
 
     fn dial(&mut self, order: DialOrder) {

@@ -205,6 +205,29 @@ impl Endpoint {
         self.0.counters.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Reads the secrets of all trunks again and uses those that have changed: a new password or client certificate
+    /// registers its trunk anew. Calls that are up go on undisturbed, with what they began with. Returns the names of the
+    /// trunks that have new secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Trunk`] if a secret cannot be read, and then nothing is changed; or if PJSIP refuses one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the secrets are read they are used even if the future is dropped.
+    pub async fn renew_secrets(&self) -> Result<Vec<String>, StartError> {
+        let config = self.0.config.clone();
+        let read = tokio::task::spawn_blocking(move || TrunkSetup::all(&config)).await;
+        let setups = read.map_err(|error| StartError::Pjsip(error.to_string()))??;
+        let (done, renewed) = oneshot::channel();
+        if !self.0.orders.send(Order::Renew(setups, done)) {
+            return Ok(Vec::new());
+        }
+        // An endpoint that has been shut down has no trunks.
+        renewed.await.unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
     /// Ends all calls as `how` says, takes registrations back, frees PJSIP and returns when all that is done; another
     /// endpoint can then be started. Bounded: 5.5 seconds plus the time to drain. A second shutdown waits for the
     /// first.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
 use super::StartError;
@@ -41,6 +41,11 @@ pub(super) struct Opened {
 }
 
 impl TrunkSetup {
+    /// The trunk's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Reads the secrets of all trunks.
     pub(super) fn all(config: &Config) -> Result<Vec<Self>, StartError> {
         let secrets = config.secrets.open();
@@ -74,11 +79,7 @@ impl TrunkSetup {
         let registration = self.config.registrar_uri();
         let settings = AccountSettings {
             identity: self.config.address_of_record().unwrap_or_else(|| self.config.from_value(None, None)),
-            credentials: self
-                .password
-                .clone()
-                .zip(self.config.auth_user())
-                .map(|(password, user)| (user.to_owned(), password)),
+            credentials: self.credentials(),
             realm: self.config.realm.clone(),
             proxy: self.config.proxy_uri().map(|uri| format!("<{uri}>")),
             transport,
@@ -99,7 +100,12 @@ impl TrunkSetup {
         let first =
             if settings.registrar.is_some() { Registration::Pending } else { Registration::NotRequired };
         let (registration, _) = watch::channel(first);
-        Ok(Trunk { name: self.name, config: self.config, account, registration })
+        Ok(Trunk { name: self.name, config: self.config, account, registration, settings, kind: self.kind })
+    }
+
+    fn credentials(&self) -> Option<(String, SecretString)> {
+        let password = self.password.clone();
+        password.zip(self.config.auth_user()).map(|(password, user)| (user.to_owned(), password))
     }
 
     /// Plain transports on one address are one; each TLS trunk has its own authorities and certificate.
@@ -177,6 +183,9 @@ pub(super) struct Trunk {
     config: TrunkConfig,
     account: AccountId,
     registration: watch::Sender<Registration>,
+    /// What PJSIP knows.
+    settings: AccountSettings,
+    kind: TransportKind,
 }
 
 impl Trunk {
@@ -221,6 +230,36 @@ impl Trunk {
 
     pub(super) fn dtmf(&self) -> DtmfMethod {
         self.config.dtmf
+    }
+
+    /// Takes secrets that were read again. Calls that are up go on with what they began with; further ones, and the
+    /// registration, use the new ones. Returns whether anything changed.
+    pub(super) fn renew(&mut self, instance: &Instance, setup: TrunkSetup) -> Result<bool, PjError> {
+        let credentials = setup.credentials();
+        let same = |old: &Option<(String, SecretString)>| match (old, &credentials) {
+            (Some((_, old)), Some((_, new))) => old.expose_secret() == new.expose_secret(),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let other_certificate = !setup.kind.shows_the_same_certificate(&self.kind);
+        if same(&self.settings.credentials) && !other_certificate {
+            return Ok(false);
+        }
+        let mut settings = AccountSettings { credentials, ..self.settings.clone() };
+        if other_certificate {
+            // The connections of the calls that are up stay with the old one.
+            let bind = Some(setup.bind).filter(|address| !address.is_unspecified());
+            let public_address = setup.public_address.map(|address| address.to_string());
+            settings.transport = instance.add_transport(&setup.kind, bind, 0, public_address.as_deref())?;
+        }
+        instance.modify_account(self.account, &settings)?;
+        self.settings = settings;
+        self.kind = setup.kind;
+        if self.settings.registrar.is_some() {
+            self.registration.send_replace(Registration::Pending);
+            instance.set_registration(self.account, true)?;
+        }
+        tracing::info!(target: "outdial::sip", trunk = self.name, "the trunk has new secrets");
+        Ok(true)
     }
 
     /// What to say of a challenge that could not be met.

@@ -181,6 +181,13 @@ impl Tariff {
         })
     }
 
+    /// Until when a call that has lasted for `talk` goes on without costing more: the end of the step that has begun.
+    pub(crate) fn paid_up_to(&self, to: &E164, talk: Duration) -> Option<Duration> {
+        let rate = self.rate(to)?;
+        let by_time = rate.unit == BillableUnit::Minute && !(rate.price * self.usd_rate).is_zero();
+        Some(if by_time { Duration::from_secs(rate.increment.billed_seconds(talk)) } else { Duration::MAX })
+    }
+
     /// How long a call may last until it has used up `budget_usd`: the time after which the next step would cost
     /// more. `None` if the contract has no price for the number, or if even the first step costs more; a call that
     /// costs nothing further returns [`Duration::MAX`].

@@ -51,7 +51,7 @@ fn a_log_has_the_host_s_form_and_verifies() {
             .starts_with(r#"{"type":"metadata","protocolVersion":"2.0","sessionId":"s1","createdAt":"20"#)
     );
     assert!(lines[1].starts_with(r#"{"version":"2.0","seq":1,"timestamp":"20"#), "{}", lines[1]);
-    let middle = r#"Z","runId":"run_1_00000000","sessionId":"s1","parentRunId":"parent","event":{"type":"voice.call.start","agentId":"a","callId":"c1","provider":"sip","trunk":"main","to":"+1***0100","from":null},"_prevHash":""#;
+    let middle = r#"Z","runId":"run_1_00000000","sessionId":"s1","parentRunId":"parent","event":{"type":"voice.call.start","agentId":"a","callId":"c1","provider":"sip","trunk":"main","to":"+1***0100","from":null,"consent":null},"_prevHash":""#;
     assert!(lines[1].contains(middle), "{}", lines[1]);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&place.path()), mode(place.path().parent().unwrap())), (0o600, 0o700));

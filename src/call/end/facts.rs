@@ -17,7 +17,6 @@ pub(crate) enum LocalCause {
     /// The call reached its talk limit.
     TalkLimit,
     /// A rule of the operator: no money is left, or the number must not be called any more.
-    #[allow(dead_code)]
     Policy,
     /// The provider was shut down.
     Shutdown,
