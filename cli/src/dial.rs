@@ -15,14 +15,17 @@ use anyhow::Context;
 use clap::Args;
 use outdial::audio::SampleRate;
 use outdial::audio::dtmf::DialString;
+use outdial::audit::AuditError;
 use outdial::call::{Call, CallEnd, CallEvent};
 use outdial::config::Config;
+use outdial::ledger::LedgerError;
 use outdial::provider::{AgentId, DialError, DialProvider, DialRequest, E164};
-use outdial::sip::{Endpoint, Registration, Shutdown};
+use outdial::sip::{Registration, Shutdown};
+use outdial::{Outdial, OutdialError};
 use tokio::sync::{mpsc, watch};
 
 use crate::configuration::{self, ConfigOption, SANDBOX};
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
 use crate::sandbox::SandboxProcess;
 use conversation::{Conversation, Why};
@@ -91,6 +94,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 struct Way {
     config: Config,
     sandbox: Option<SandboxProcess>,
+    /// The records of a call to that sandbox, deleted afterwards.
+    _records: Option<tempfile::TempDir>,
 }
 
 impl DialCommand {
@@ -101,13 +106,13 @@ impl DialCommand {
         let prompt = Prompt::prepare(self.say.as_deref(), self.voice.as_deref(), self.wav.as_deref()).await?;
         let way = self.way().await?;
         let recorder = self.record.as_deref().map(|path| Recorder::create(path, RATE)).transpose()?;
-        let endpoint = Endpoint::start(&way.config).await.or_exit(Exit::Configuration)?;
+        let outdial = Outdial::from_config(&way.config).await.map_err(not_started)?;
         let mut timeline = Timeline::start(self.json);
         if let Some(sandbox) = &way.sandbox {
             timeline.note(&Note::Sandbox(sandbox.ready.clone()))?;
         }
-        let exit = self.call(&way.config, &endpoint, &mut timeline, &mut interrupts, prompt, recorder).await;
-        endpoint.shutdown(Shutdown::HangUp).await;
+        let exit = self.call(&outdial, &mut timeline, &mut interrupts, prompt, recorder).await;
+        outdial.shutdown(Shutdown::HangUp).await;
         if let Some(sandbox) = way.sandbox {
             sandbox.end().await;
         }
@@ -120,12 +125,15 @@ impl DialCommand {
         let wants_sandbox = self.trunk.as_deref() == Some(SANDBOX);
         match found {
             Some(config) if !wants_sandbox || config.trunks.contains_key(SANDBOX) => {
-                Ok(Way { config, sandbox: None })
+                Ok(Way { config, sandbox: None, _records: None })
             }
             _ if wants_sandbox => {
                 let sandbox = SandboxProcess::start().await?;
-                let config = configuration::load(&sandbox.ready.config)?;
-                Ok(Way { config, sandbox: Some(sandbox) })
+                let mut config = configuration::load(&sandbox.ready.config)?;
+                // A call to a sandbox of its own costs nothing and proves nothing.
+                let records = tempfile::tempdir().context("no folder for the records")?;
+                config.records.folder = Some(records.path().to_owned());
+                Ok(Way { config, sandbox: Some(sandbox), _records: Some(records) })
             }
             _ => Err(ConfigOption::missing()),
         }
@@ -141,21 +149,20 @@ impl DialCommand {
 
     async fn call(
         &self,
-        config: &Config,
-        endpoint: &Endpoint,
+        outdial: &Outdial,
         timeline: &mut Timeline,
         interrupts: &mut Interrupts,
         prompt: Option<Prompt>,
         recorder: Option<Recorder>,
     ) -> Result<Exit, Failure> {
         let request = self.request();
-        let route = match config.route(&request) {
-            Ok(route) => route,
+        let plan = match outdial.config().plan(&request) {
+            Ok(plan) => plan,
             Err(error) => return refused(timeline, error),
         };
-        timeline.note(&Note::dialling(&self.to, &route))?;
+        timeline.note(&Note::dialling(&self.to, &plan))?;
         let dialled = tokio::select! {
-            dialled = endpoint.dial_with(request) => dialled,
+            dialled = outdial.dial_with(request) => dialled,
             () = interrupts.next() => {
                 timeline.note(&Note::NotDialled { kind: "cancelled", why: "interrupted".to_owned() })?;
                 return Ok(Exit::Cancelled);
@@ -165,7 +172,7 @@ impl DialCommand {
             Ok(call) => call,
             Err(error) => return refused(timeline, error),
         };
-        let registration = endpoint.registration(route.trunk_name);
+        let registration = outdial.endpoint().and_then(|endpoint| endpoint.registration(plan.name));
         if let Some(expires) = registration.and_then(|registration| granted(&registration.borrow())) {
             timeline.note(&Note::Registered(expires))?;
         }
@@ -194,6 +201,17 @@ impl DialCommand {
         recorded?;
         Ok(exit)
     }
+}
+
+/// The records of another process are no mistake in the configuration: later it may work.
+fn not_started(error: OutdialError) -> Failure {
+    let exit = match &error {
+        OutdialError::Ledger(LedgerError::Locked { .. }) | OutdialError::Audit(AuditError::Locked { .. }) => {
+            Exit::Unavailable
+        }
+        _ => Exit::Configuration,
+    };
+    Failure { exit, error: error.into() }
 }
 
 fn granted(registration: &Registration) -> Option<Duration> {

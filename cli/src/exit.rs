@@ -20,7 +20,7 @@ pub(crate) enum Exit {
     Configuration = 3,
     /// No call was made, and later it may work.
     Unavailable = 4,
-    /// `outdial check` found something wrong.
+    /// `outdial check` or `outdial audit verify` found something wrong.
     Problems = 5,
     Busy = 10,
     NoAnswer = 11,
@@ -97,7 +97,7 @@ impl Exit {
             Self::Usage => "the command line is wrong, the number is no E.164 number",
             Self::Configuration => "the configuration, or a secret that it names, cannot be read or is wrong",
             Self::Unavailable => "no call was made: at capacity, no free port; later it may work",
-            Self::Problems => "`outdial check` found something wrong",
+            Self::Problems => "`outdial check` or `outdial audit verify` found something wrong",
             Self::Busy => "the callee is in another call",
             Self::NoAnswer => "it rang, and nobody answered",
             Self::Declined => "the callee refused the call",

@@ -1,5 +1,7 @@
-//! The tool `outdial`: place a call, look for what is wrong with a trunk, be a telephone company for tests.
+//! The tool `outdial`: place a call, look for what is wrong with a trunk, be a telephone company for tests, see what was
+//! called and what it cost, keep secrets.
 
+mod audit;
 mod bench;
 mod check;
 mod configuration;
@@ -7,6 +9,8 @@ mod dial;
 mod exit;
 mod interrupt;
 mod sandbox;
+mod secrets;
+mod usage;
 mod version;
 
 use std::io::IsTerminal as _;
@@ -14,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Failure};
@@ -35,11 +40,16 @@ enum Command {
     Dial(Box<dial::DialCommand>),
     Check(check::CheckCommand),
     Sandbox(Box<sandbox::SandboxCommand>),
+    Secrets(secrets::SecretsCommand),
+    Usage(usage::UsageCommand),
+    Calls(usage::CallsCommand),
+    Audit(audit::AuditCommand),
     Bench(Box<bench::BenchCommand>),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    without_core_dumps();
     log_to_stderr(arguments.verbose);
     match run(arguments.command) {
         Ok(exit) => exit.into(),
@@ -63,12 +73,24 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Dial(command) => command.run().await,
             Command::Check(command) => command.run().await,
             Command::Sandbox(command) => command.run().await,
+            Command::Secrets(command) => command.run(),
+            Command::Usage(command) => command.run(),
+            Command::Calls(command) => command.run(),
+            Command::Audit(command) => command.run(),
             Command::Bench(command) => command.run().await,
         }
     });
     // A read of standard input that will never end must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// A core would hold the passwords of the trunks.
+fn without_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::debug!(%error, "core dumps stay as they are");
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

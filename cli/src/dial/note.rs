@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outdial::call::{CallEnd, CallEvent, CallId, MediaStats, TransferOutcome};
-use outdial::config::{Route, Srtp};
+use outdial::config::{Carrier, Plan, Srtp};
 use outdial::provider::E164;
 use serde_json::{Value, json};
 
@@ -19,8 +19,9 @@ pub(super) enum Note {
     Dialling {
         to: E164,
         trunk: String,
-        transport: &'static str,
-        srtp: Srtp,
+        /// None for a provider that is not SIP.
+        transport: Option<&'static str>,
+        srtp: Option<Srtp>,
     },
     Registered(Duration),
     Call(CallId),
@@ -53,12 +54,16 @@ pub(super) enum Tint {
 }
 
 impl Note {
-    pub(super) fn dialling(to: &E164, route: &Route<'_>) -> Self {
+    pub(super) fn dialling(to: &E164, plan: &Plan<'_>) -> Self {
+        let trunk = match plan.carrier {
+            Carrier::Trunk(trunk) => Some(trunk),
+            _ => None,
+        };
         Self::Dialling {
             to: to.clone(),
-            trunk: route.trunk_name.to_owned(),
-            transport: route.trunk.transport.as_str(),
-            srtp: route.trunk.srtp,
+            trunk: plan.name.to_owned(),
+            transport: trunk.map(|trunk| trunk.transport.as_str()),
+            srtp: trunk.map(|trunk| trunk.srtp),
         }
     }
 
@@ -69,8 +74,10 @@ impl Note {
                 vec![format!("sandbox started for this call, its voice is {}", ready.voice)]
             }
             Self::Dialling { to, trunk, transport, srtp } => {
-                let transport = transport.to_uppercase();
-                vec![format!("dialling {to} by trunk {trunk}, {transport}, SRTP {}", srtp_word(*srtp))]
+                let transport = transport.map(|transport| format!(", {}", transport.to_uppercase()));
+                let srtp = srtp.map(|srtp| format!(", SRTP {}", srtp_word(srtp)));
+                let (transport, srtp) = (transport.unwrap_or_default(), srtp.unwrap_or_default());
+                vec![format!("dialling {to} by trunk {trunk}{transport}{srtp}")]
             }
             Self::Registered(expires) => vec![format!("registered for {} s", expires.as_secs())],
             Self::Call(id) => vec![format!("Call-ID {id}")],
@@ -96,7 +103,7 @@ impl Note {
         match self {
             Self::Sandbox(ready) => json!({ "event": "sandbox", "sandbox": ready }),
             Self::Dialling { to, trunk, transport, srtp } => json!({
-                "event": "dialling", "to": to, "trunk": trunk, "transport": transport, "srtp": srtp_word(*srtp),
+                "event": "dialling", "to": to, "trunk": trunk, "transport": transport, "srtp": srtp.map(srtp_word),
             }),
             Self::Registered(expires) => json!({ "event": "registered", "expires_s": expires.as_secs() }),
             Self::Call(id) => json!({ "event": "call", "call_id": id.as_str() }),

@@ -22,8 +22,14 @@ pub fn outdial(arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("RUST_LOG")
         .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("HOME", HOME.with(|home| home.path().to_owned()))
         .stdin(Stdio::null());
     command
+}
+
+thread_local! {
+    /// A home of this test's own: the tool keeps its records there where a configuration names no folder.
+    static HOME: TempDir = tempfile::tempdir().expect("a folder");
 }
 
 /// Runs the tool to its end.
@@ -104,6 +110,11 @@ impl Sandbox {
         let running = Running::start(command);
         let ready = running.wait_for("ready")["sandbox"].clone();
         Self { running, folder, ready }
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.running.child.id()
     }
 
     /// The configuration that it wrote.
