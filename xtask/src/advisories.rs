@@ -26,8 +26,8 @@ pub(crate) struct Options {
     /// How many rows may say "no test yet". A number that only goes down
     #[arg(long, default_value_t = OWED)]
     owed: usize,
-    /// Leave each patch out, build and run its tests: those that begin with these numbers, else all. Takes half an
-    /// hour of two cores
+    /// Leave each patch out, build and run its tests: those that begin with these numbers, else all. The first time
+    /// it compiles everything; all patches together take a quarter of an hour
     #[arg(long, value_name = "NNNN", num_args = 0..)]
     prove: Option<Vec<String>>,
 }

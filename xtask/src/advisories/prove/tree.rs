@@ -13,6 +13,8 @@ pub(super) struct Tree {
     patches: PatchFiles,
     /// What each patch changes or adds, relative to pjproject's root.
     files: BTreeMap<String, BTreeSet<PathBuf>>,
+    /// Which patch calls what another one adds: it applies without, and does not compile.
+    needs: Vec<(String, String)>,
     folder: PathBuf,
 }
 
@@ -34,7 +36,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.name)?;
         if !self.dependent.is_empty() {
-            write!(formatter, " (and {}, which builds on it)", self.dependent.join(", "))?;
+            write!(formatter, " (and what builds on it: {})", self.dependent.join(", "))?;
         }
         Ok(())
     }
@@ -44,7 +46,14 @@ impl Tree {
     /// Of the workspace's `vendor/`, in `folder`. What is there from another time is used again.
     pub(super) fn new(vendor: &Path, folder: &Path) -> anyhow::Result<Self> {
         let patches = PatchFiles::read(&vendor.join("patches"))?;
-        let files = changed(&vendor.join("patches"))?;
+        let mut files = BTreeMap::new();
+        let mut needs = Vec::new();
+        for (name, text) in read(&vendor.join("patches"))? {
+            let named = text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(PathBuf::from);
+            files.insert(name.clone(), named.collect());
+            let needed = text.lines().filter_map(|line| line.strip_prefix("Needs: ")?.strip_suffix('.'));
+            needs.extend(needed.map(|needed| (name.clone(), needed.to_owned())));
+        }
         let pristine = folder.join("pristine");
         fs::create_dir_all(&pristine)?;
         fs::copy(vendor.join("vendor.toml"), pristine.join("vendor.toml"))?;
@@ -53,12 +62,15 @@ impl Tree {
         for source in ["libsrtp", "pjproject"] {
             copy_missing(&pristine.join(source), &folder.join("vendor").join(source))?;
         }
-        Ok(Self { patches, files, folder: folder.to_owned() })
+        Ok(Self { patches, files, needs, folder: folder.to_owned() })
     }
 
     /// What leaving this patch out takes.
     pub(super) fn left_out(&self, name: &str) -> anyhow::Result<LeftOut> {
-        let dependent = self.apply_without(&[name])?;
+        let mut dependent = self.needing(name);
+        let names: Vec<&str> = std::iter::once(name).chain(dependent.iter().map(String::as_str)).collect();
+        let more = self.apply_without(&names)?;
+        dependent.extend(more);
         let mut files = self.files[name].clone();
         files.extend(dependent.iter().flat_map(|name| self.files[name].iter().cloned()));
         Ok(LeftOut { name: name.to_owned(), dependent, files })
@@ -92,6 +104,10 @@ impl Tree {
         }
     }
 
+    fn needing(&self, name: &str) -> Vec<String> {
+        self.needs.iter().filter(|(_, needed)| needed == name).map(|(patch, _)| patch.clone()).collect()
+    }
+
     fn start_over(&self, patched: &Path) -> anyhow::Result<()> {
         if patched.exists() {
             fs::remove_dir_all(patched)?;
@@ -122,19 +138,17 @@ impl Tree {
     }
 }
 
-/// The files that the patches in `folder` name, by the patch's name.
-fn changed(folder: &Path) -> anyhow::Result<BTreeMap<String, BTreeSet<PathBuf>>> {
-    let mut files = BTreeMap::new();
+/// The patches in `folder`: name and text.
+fn read(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut patches = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some(name) = name.strip_suffix(".patch") {
-            let text = fs::read_to_string(&path)?;
-            let named = text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(PathBuf::from);
-            files.insert(name.to_owned(), named.collect());
+            patches.push((name.to_owned(), fs::read_to_string(&path)?));
         }
     }
-    Ok(files)
+    Ok(patches)
 }
 
 /// Copies a folder, unless there is one already.
