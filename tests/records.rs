@@ -9,9 +9,12 @@ use std::time::Duration;
 use common::phone::{request, turn};
 use common::{trunk, within};
 use outdial::audit::{AuditError, AuditEvent, AuditSink, verify_file};
+use outdial::call::TransferOutcome;
 use outdial::ledger::{CallRecord, LedgerError, LedgerReader};
 use outdial::usage::{UsageError, UsageEvent, UsageSink};
-use outdial::{Call, CallError, Config, DialError, DialProvider, EndReason, Outdial, OutdialError, Shutdown};
+use outdial::{
+    Call, CallError, CallEvent, Config, DialError, DialProvider, EndReason, Outdial, OutdialError, Shutdown,
+};
 use outdial_sandbox::{Sandbox, Speech};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -267,6 +270,33 @@ async fn a_dial_that_nobody_waits_for_is_ended_and_recorded() {
     assert_eq!(of("voice.call.start"), of("voice.call.end"));
     assert_eq!(of("voice.call.start") + of("voice.call.refused"), 1, "{events:?}");
     assert_eq!(host.calls().len(), of("voice.call.start"));
+    host.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_transfer_is_recorded_when_it_is_asked_for_and_when_it_failed() {
+    let host = Host::new("").await;
+    let outdial = host.start().await;
+    // Accepts, and reports that the target is busy.
+    let call = dial(&outdial, "+12025550193").await;
+    within("the answer", call.answered()).await.unwrap();
+    let mut events = call.events();
+    call.transfer("+12025550102").await.unwrap();
+    while !matches!(
+        within("the outcome", events.next()).await,
+        Some(CallEvent::TransferProgress(TransferOutcome::Failed(_)))
+    ) {}
+    within("the end", call.hangup()).await;
+    within("the shutdown", outdial.shutdown(Shutdown::HangUp)).await;
+    let events = host.events();
+    let transfers: Vec<_> = events.iter().filter(|event| event["type"] == "voice.call.transfer").collect();
+    assert_eq!(transfers.len(), 2, "{events:?}");
+    assert_eq!(
+        (&transfers[0]["outcome"], &transfers[0]["target"]),
+        (&"requested".into(), &"+1***0102".into())
+    );
+    assert_eq!((&transfers[1]["outcome"], &transfers[1]["sipCode"]), (&"failed".into(), &486.into()));
+    assert_eq!(events.last().unwrap()["type"], "voice.call.end");
     host.sandbox.shutdown().await;
 }
 

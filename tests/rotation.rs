@@ -94,3 +94,53 @@ async fn a_secret_that_cannot_be_read_changes_nothing() {
     within("the shutdown", outdial.shutdown(Shutdown::HangUp)).await;
     sandbox.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_rotated_client_certificate_is_shown_by_the_next_call() {
+    let _turn = turn().await;
+    let sandbox =
+        Sandbox::builder().speech(Speech::Melodies).demand_client_certificate().start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("secrets"));
+    let name = |name: &str| SecretName::new(name).unwrap();
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let certificate = read(sandbox.client_certificate_path());
+    let key = read(sandbox.client_key_path());
+    store.import([(name("CERTIFICATE"), certificate.clone().into()), (name("KEY"), key.into())]).unwrap();
+    let more = format!(
+        "client_cert = {{ source = \"store\", id = \"CERTIFICATE\" }}\n\
+         client_key = {{ source = \"store\", id = \"KEY\" }}\n\
+         [secrets]\nhome = {:?}\n[records]\nfolder = {:?}",
+        store.home(),
+        folder.path().join("records")
+    );
+    let config = Config::parse(&trunk::sandbox_tls(&sandbox, more)).unwrap();
+    let outdial = within("the start", Outdial::from_config(&config)).await.unwrap();
+    let first = within("the call", outdial.dial_with(request("+12025550116"))).await.unwrap();
+    within("the answer", first.answered()).await.unwrap();
+    // A certificate of nobody's is refused: it is the one that is shown.
+    let stranger = Sandbox::builder().speech(Speech::Melodies).start().await.unwrap();
+    let (other, other_key) = (read(stranger.client_certificate_path()), read(stranger.client_key_path()));
+    let own_key = read(sandbox.client_key_path());
+    store.import([(name("CERTIFICATE"), other.into()), (name("KEY"), other_key.into())]).unwrap();
+    assert_eq!(within("the renewal", outdial.renew_secrets()).await.unwrap(), [trunk::NAME]);
+    let refused = match within("the dial", outdial.dial_with(request("+12025550116"))).await {
+        Ok(call) => within("the end", call.ended()).await.reason,
+        Err(error) => {
+            assert_eq!(error.kind(), "unreachable");
+            EndReason::Unreachable
+        }
+    };
+    assert!(matches!(refused, EndReason::Unreachable | EndReason::Timeout), "{refused}");
+    store.import([(name("CERTIFICATE"), certificate.into()), (name("KEY"), own_key.into())]).unwrap();
+    assert_eq!(within("the renewal", outdial.renew_secrets()).await.unwrap(), [trunk::NAME]);
+    let second = within("the call", outdial.dial_with(request("+12025550116"))).await.unwrap();
+    within("the answer", second.answered()).await.unwrap();
+    assert!(first.end().is_none());
+    for call in [first, second] {
+        assert_eq!(within("the end", call.hangup()).await.reason, EndReason::Completed);
+    }
+    within("the shutdown", outdial.shutdown(Shutdown::HangUp)).await;
+    stranger.shutdown().await;
+    sandbox.shutdown().await;
+}

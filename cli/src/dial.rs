@@ -80,6 +80,12 @@ pub(crate) struct DialCommand {
     /// Hang up when the call has lasted for so long; never longer than configured
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_time: Option<Duration>,
+    /// Call once for this key: the same key again rings nobody and tells how the first call ended
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// A reference to the callee's consent, for the records
+    #[arg(long, value_name = "REFERENCE")]
+    consent: Option<String>,
     /// Print JSON, one object per event and line, the end last
     #[arg(long)]
     json: bool,
@@ -144,6 +150,8 @@ impl DialCommand {
         request.trunk = self.trunk.clone();
         request.ring_timeout = self.ring_timeout;
         request.talk_limit = self.max_time;
+        request.idempotency_key = self.key.clone();
+        request.consent = self.consent.clone();
         request
     }
 
@@ -177,7 +185,16 @@ impl DialCommand {
             timeline.note(&Note::Registered(expires))?;
         }
         timeline.note(&Note::Call(call.id().clone()))?;
-        let audio = call.audio()?;
+        let audio = match call.audio() {
+            Ok(audio) => audio,
+            // The call of an earlier run with the same key.
+            Err(_) => {
+                let end = call.ended().await;
+                let exit = Exit::of_end(end.reason);
+                timeline.note(&Note::Event(CallEvent::Ended(end)))?;
+                return Ok(exit);
+            }
+        };
         let (notes, told) = mpsc::unbounded_channel();
         let (ear, heard) = watch::channel(Heard::default());
         let hearing = tokio::spawn(hearing::hear(audio.listener, recorder, ear, notes.clone()));

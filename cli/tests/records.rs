@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use common::{Sandbox, expect_exit, outdial};
+use common::{Sandbox, expect_exit, json_lines, outdial};
 
 /// Runs the tool with something on standard input.
 fn with_input(arguments: &[&str], input: &str) -> Output {
@@ -112,6 +112,24 @@ fn calls_and_their_cost_are_shown_and_the_log_verifies() {
     expect_exit(&changed, 5);
     let shown = String::from_utf8(changed.stdout).unwrap();
     assert!(shown.contains("NOT INTACT") && shown.contains("was changed"), "{shown}");
+}
+
+#[test]
+fn a_key_rings_once_however_often_it_is_dialled() {
+    let sandbox = Sandbox::start(&[]);
+    let config = sandbox.changed_config(|text| format!("{text}\n[records]\nfolder = \"records\"\n"));
+    let config = config.display().to_string();
+    let dial = || {
+        let options =
+            ["dial", "+12025550102", "--config", &config, "--key", "k1", "--consent", "form 7", "--json"];
+        let output = outdial(&options).output().unwrap();
+        expect_exit(&output, 10);
+        json_lines(&output).into_iter().find(|line| line["event"] == "call").unwrap()["call_id"].clone()
+    };
+    assert_eq!(dial(), dial());
+    let calls = out(&outdial(&["calls", "--json", "--config", &config]).output().unwrap());
+    assert_eq!(calls.lines().count(), 1);
+    assert!(calls.contains("\"consent\":\"form 7\""));
 }
 
 #[test]
