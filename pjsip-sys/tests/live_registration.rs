@@ -55,3 +55,12 @@ fn an_address_of_the_other_family_makes_a_contact_too() {
     phone.respond(&invite, "486 Busy Here", "", "");
     assert_eq!(phone.ended(), 486);
 }
+
+#[test]
+fn a_star_in_the_answer_is_no_contact() {
+    let mut phone = Phone::new(true);
+    let register = phone.expect("REGISTER");
+    phone.respond(&register, "200 OK", "Contact: *\r\nExpires: 300\r\n", "");
+    phone.rest();
+    phone.is_alive();
+}
