@@ -12,7 +12,7 @@ const OK: pj_status_t = PJ_SUCCESS as pj_status_t;
 fn pjsua_has_the_codecs() {
     // SAFETY: one thread; structures are filled by their `_default` functions before use, and
     // strings are copied before pjsua, which owns them, is destroyed.
-    let names: BTreeSet<String> = unsafe {
+    let ids: BTreeSet<String> = unsafe {
         assert_eq!(pjsua_create(), OK);
         let mut config = MaybeUninit::<pjsua_config>::uninit();
         pjsua_config_default(config.as_mut_ptr());
@@ -24,22 +24,23 @@ fn pjsua_has_the_codecs() {
         let mut codecs = [MaybeUninit::<pjsua_codec_info>::uninit(); 32];
         let mut count = codecs.len() as u32;
         assert_eq!(pjsua_enum_codecs(codecs[0].as_mut_ptr(), &mut count), OK);
-        let names =
-            codecs[..count as usize].iter().map(|codec| name(&codec.assume_init().codec_id)).collect();
+        let ids = codecs[..count as usize].iter().map(|codec| text(&codec.assume_init().codec_id)).collect();
         assert_eq!(pjsua_destroy(), OK);
-        names
+        ids
     };
+    let name = |id: &String| id.split('/').next().unwrap_or_default().to_owned();
+    let names: BTreeSet<String> = ids.iter().map(name).collect();
     let told: BTreeSet<String> = env!("PJSIP_SYS_CODECS").split(',').map(str::to_owned).collect();
     assert_eq!(names, told);
+    // L16 as configurations of outdial offer it.
+    assert!(ids.contains("L16/16000/1"), "{ids:?}");
 }
 
-/// `opus/48000/2` → `opus`
-///
 /// # Safety
 ///
 /// The string must be valid.
-unsafe fn name(id: &pj_str_t) -> String {
+unsafe fn text(id: &pj_str_t) -> String {
     // SAFETY: the caller's.
     let bytes = unsafe { slice::from_raw_parts(id.ptr.cast::<u8>(), id.slen as usize) };
-    String::from_utf8_lossy(bytes).split('/').next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(bytes).into_owned()
 }
