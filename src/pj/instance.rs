@@ -61,10 +61,16 @@ struct Created;
 impl Drop for Created {
     #[doc(alias = "pjsua_destroy2")]
     fn drop(&mut self) {
-        PORT_POOL.store(ptr::null_mut(), Ordering::Release);
+        let pool = PORT_POOL.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: PJSUA was created on this thread and nobody uses it any more. Orderly goodbyes (BYE, REGISTER with
-        // Expires 0) have been said before; here nothing waits for the network.
-        unsafe { sys::pjsua_destroy2(sys::PJSUA_DESTROY_NO_NETWORK) };
+        // Expires 0) have been said before; here nothing waits for the network. Ports have pools of their own: ours
+        // holds nothing that they use.
+        unsafe {
+            if !pool.is_null() {
+                sys::pjsys_pool_release(pool);
+            }
+            sys::pjsua_destroy2(sys::PJSUA_DESTROY_NO_NETWORK);
+        }
         event::install(None);
     }
 }
