@@ -48,6 +48,12 @@ pub(crate) fn libraries(context: &Context) -> Result<(), String> {
     for (build, name) in [(shim, "pjsip_shim"), (pjproject, "pjproject"), (libsrtp, "srtp2")] {
         build.try_compile(name).map_err(|error| format!("{name} does not compile: {error}"))?;
     }
+    if instrumentation::sanitizer().as_deref() == Some("thread") {
+        // A program of its own; `cargo xtask test --tsan` links it.
+        let mut rig = compiler(context);
+        rig.warnings(true).cargo_metadata(false).file(context.package.join("rig/rig.c"));
+        rig.try_compile("pjsip_rig").map_err(|error| format!("the rig does not compile: {error}"))?;
+    }
     context.codecs.print_link_lines();
     println!("cargo::rustc-link-lib=m");
     Ok(())

@@ -46,11 +46,15 @@ fn clang() -> Option<String> {
         .find(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()))
 }
 
-/// Tests can ask `cfg(sanitized)`.
+/// Tests can ask `cfg(sanitized)`, `cfg(asserts)` and `cfg(pool_debug)`.
 pub(crate) fn print_cfg() {
-    println!("cargo::rustc-check-cfg=cfg(sanitized)");
-    if sanitizer().is_some() {
-        println!("cargo::rustc-cfg=sanitized");
+    let flavours =
+        [("sanitized", sanitizer().is_some()), ("asserts", asserts()), ("pool_debug", pool_debug())];
+    for (name, is_set) in flavours {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        if is_set {
+            println!("cargo::rustc-cfg={name}");
+        }
     }
 }
 

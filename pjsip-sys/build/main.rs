@@ -71,7 +71,7 @@ fn include_paths(
 
 /// A build without changes must compile nothing; a changed source, header or patch set must.
 fn rerun_rules(context: &Context) {
-    for ours in ["build", "c", "include"] {
+    for ours in ["build", "c", "include", "rig"] {
         println!("cargo::rerun-if-changed={}", context.package.join(ours).display());
     }
     for library in files::PJPROJECT {

@@ -45,17 +45,29 @@ fn addresses_are_random_and_tables_read_only() {
     assert!(now, "bound at start, or RELRO is only partial");
 }
 
+/// Functions that the program takes from shared libraries.
+#[cfg(not(sanitized))]
+fn imports(data: &[u8]) -> Vec<String> {
+    let file = object::File::parse(data).unwrap();
+    let undefined = file.dynamic_symbols().filter(|symbol| symbol.is_undefined());
+    undefined.flat_map(|symbol| symbol.name().map(str::to_owned)).collect()
+}
+
 // Sanitizers take the place of both.
 #[cfg(not(sanitized))]
 #[test]
 fn stacks_and_buffers_are_guarded() {
-    let data = program();
-    let file = object::File::parse(data.as_slice()).unwrap();
-    let imports: Vec<&str> = file
-        .dynamic_symbols()
-        .filter(|symbol| symbol.is_undefined())
-        .flat_map(|symbol| symbol.name())
-        .collect();
-    assert!(imports.contains(&"__stack_chk_fail"), "stack protector");
-    assert!(imports.contains(&"__snprintf_chk"), "_FORTIFY_SOURCE");
+    let imports = imports(&program());
+    for (function, what) in [("__stack_chk_fail", "stack protector"), ("__snprintf_chk", "_FORTIFY_SOURCE")] {
+        assert!(imports.iter().any(|name| name == function), "{what}");
+    }
+}
+
+/// What the network sends reaches assertions of PJSIP: with NDEBUG they end no process.
+#[cfg(not(any(sanitized, asserts)))]
+#[test]
+fn no_assertion_ends_the_process() {
+    let imports = imports(&program());
+    assert!(imports.len() > 100, "the imports were found");
+    assert!(!imports.iter().any(|name| name == "__assert_fail"), "NDEBUG");
 }

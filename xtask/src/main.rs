@@ -2,9 +2,13 @@
 
 mod advisories;
 mod demo;
+mod deny;
+mod fuzz;
 mod packages;
 mod peers;
+mod rig;
 mod run;
+mod sanitizer;
 mod test;
 mod vendor;
 
@@ -31,6 +35,10 @@ enum Command {
     Peers(peers::Options),
     /// Compare the table of PJSIP's known flaws with the patches and the tests
     Advisories(advisories::Options),
+    /// Check licences and sources of dependencies against deny.toml; installs cargo-deny if it is missing
+    Deny,
+    /// Have a fuzzer make up what the network sends and what the operator writes
+    Fuzz(fuzz::Options),
     /// Check formatting and lints, then run every test; installs missing packages first
     Test(test::Options),
 }
@@ -52,6 +60,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo => demo::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Advisories(options) => advisories::run(&options),
+        Command::Deny => deny::run(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }

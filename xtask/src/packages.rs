@@ -37,6 +37,10 @@ pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer 
 pub(crate) const PROOF: &[Package] =
     &[package("ccache", "compiles what a patch has changed, and nothing else")];
 
+/// What fuzzing takes: gcc does not tell libFuzzer where it has been.
+pub(crate) const FUZZ: &[Package] =
+    &[package("clang", "compiles PJSIP for libFuzzer"), package("g++", "compiles libFuzzer")];
+
 /// What the search for faults of memory takes.
 pub(crate) const VALGRIND: &[Package] = &[package("valgrind", "watches each access to memory")];
 

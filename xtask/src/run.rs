@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use std::env;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A program whose success is needed.
 pub(crate) struct Step {
@@ -26,6 +26,11 @@ impl Step {
         self
     }
 
+    pub(crate) fn environment(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs it with our own input and output.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let status = self.command.status().with_context(|| self.line())?;
@@ -38,6 +43,22 @@ impl Step {
     /// Whether it can be run at all; its output is not shown.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Whether it succeeded, and what it wrote.
+    pub(crate) fn output(mut self) -> anyhow::Result<(bool, String)> {
+        let output = self.command.output().with_context(|| self.line())?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// What it wrote to its standard output; the rest is shown.
+    pub(crate) fn lines(mut self) -> anyhow::Result<Vec<String>> {
+        let output = self.command.stderr(Stdio::inherit()).output().with_context(|| self.line())?;
+        if !output.status.success() {
+            bail!("`{}` failed: {}", self.line(), output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
     fn line(&self) -> String {

@@ -1,15 +1,22 @@
 //! `cargo xtask test`
 
 use crate::run::Step;
-use crate::{advisories, packages, peers, vendor};
+use crate::sanitizer::Build;
+use crate::{advisories, deny, packages, peers, rig, vendor};
 use clap::Args;
 use std::env;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run the tests of calls under valgrind instead: no invalid access, nothing lost
-    #[arg(long)]
+    #[arg(long, group = "instead")]
     valgrind: bool,
+    /// Run the tests of PJSIP and of calls, and the fuzz corpora, with AddressSanitizer instead, in C and Rust
+    #[arg(long, group = "instead")]
+    asan: bool,
+    /// Make calls with ThreadSanitizer instead: races in C
+    #[arg(long, group = "instead")]
+    tsan: bool,
     /// Passed on to the test runner
     #[arg(last = true)]
     runner: Vec<String>,
@@ -20,9 +27,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.valgrind {
         return under_valgrind();
     }
+    if options.asan {
+        return with_address_sanitizer(options);
+    }
+    if options.tsan {
+        return rig::run();
+    }
     packages::ensure(&[packages::BUILD, packages::SPEECH, packages::TEST])?;
     vendor::run()?;
     advisories::run(&advisories::Options::default())?;
+    deny::if_there()?;
     if component("rustfmt", "fmt") {
         Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
     }
@@ -50,19 +64,35 @@ fn under_valgrind() -> anyhow::Result<()> {
     Step::cargo(&arguments).run()
 }
 
+/// The tests of PJSIP's functions, then those of calls, and the fuzz corpora.
+fn with_address_sanitizer(options: &Options) -> anyhow::Result<()> {
+    packages::ensure(&[packages::BUILD, packages::TEST])?;
+    vendor::run()?;
+    let build = Build::address("asan", &[])?;
+    // Those that break PJSIP off in the middle leave its pools behind, where calls that end in order must not.
+    let functions = runner(|arguments| build.cargo(arguments), &["--package", "pjsip-sys"], options);
+    functions.environment("ASAN_OPTIONS", "detect_leaks=0").run()?;
+    let calls = ["--package", "outdial", "--package", "outdial-fuzz"];
+    peers::during(|| runner(|arguments| build.cargo(arguments), &calls, options).run())
+}
+
+fn tests(options: &Options) -> anyhow::Result<()> {
+    runner(Step::cargo, &["--workspace"], options).run()
+}
+
 /// With nextest each test has a process of its own, as PJSUA, of which a process has only one,
 /// likes it. Without, tests of one file run one after the other.
-fn tests(options: &Options) -> anyhow::Result<()> {
-    let runner = if Step::cargo(&["nextest", "--version"]).succeeds() {
+fn runner(cargo: impl Fn(&[&str]) -> Step, packages: &[&str], options: &Options) -> Step {
+    if Step::cargo(&["nextest", "--version"]).succeeds() {
         // Where nobody watches, .config/nextest.toml tries again what failed, and says so.
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
-        Step::cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile])
-            .arguments(&options.runner)
+        let arguments = [&["nextest", "run", "--no-fail-fast", "--profile", profile], packages].concat();
+        cargo(&arguments).arguments(&options.runner)
     } else {
-        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--"];
-        Step::cargo(&targets).arguments(&options.runner).arguments(&["--test-threads=1".to_owned()])
-    };
-    runner.run()
+        let arguments = [&["test", "--lib", "--bins", "--tests", "--no-fail-fast"], packages].concat();
+        let one = ["--".to_owned(), "--test-threads=1".to_owned()];
+        cargo(&arguments).arguments(&one).arguments(&options.runner)
+    }
 }
 
 /// Whether this part of the toolchain is there, after an attempt to install it: minimal

@@ -4,12 +4,19 @@
 pub(crate) mod peer;
 
 use pjsip_sys::*;
-use std::mem::MaybeUninit;
+use std::cell::UnsafeCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+thread_local! {
+    /// PJLIB keeps a pointer to it as long as the thread lives.
+    static DESCRIPTION: UnsafeCell<pj_thread_desc> = const { UnsafeCell::new([0; 64]) };
+}
+
 /// PJLIB, a pool factory and a pool for one test. Tests of one process take turns.
+///
+/// What the test has made of the factory, and left, goes with it.
 pub(crate) struct Lib {
     pub(crate) pool: *mut pj_pool_t,
     factory: *mut pj_caching_pool,
@@ -19,19 +26,18 @@ pub(crate) struct Lib {
 impl Lib {
     pub(crate) fn new() -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // The memory outlives the test: PJLIB keeps pointers to the thread's description.
-        let factory = Box::leak(Box::new(MaybeUninit::<pj_caching_pool>::zeroed())).as_mut_ptr();
-        let thread = Box::leak(Box::new([0; 64]));
-        // SAFETY: the memory is leaked, zeroed and of the types that the functions initialise.
-        let pool = unsafe {
+        // SAFETY: the factory is on the heap until the drop, zeroed and of the type that the function initialises.
+        let (factory, pool) = unsafe {
+            let factory = Box::into_raw(Box::new(std::mem::zeroed::<pj_caching_pool>()));
             assert_eq!(pj_init(), 0);
             pj_log_set_level(0);
             if pj_thread_is_registered() == 0 {
                 let mut handle = std::ptr::null_mut();
-                assert_eq!(pj_thread_register(c"test".as_ptr(), thread.as_mut_ptr(), &mut handle), 0);
+                let description = DESCRIPTION.with(UnsafeCell::get).cast();
+                assert_eq!(pj_thread_register(c"test".as_ptr(), description, &mut handle), 0);
             }
             pj_caching_pool_init(factory, pj_pool_factory_get_default_policy(), 0);
-            pjsys_pool_create(&raw mut (*factory).factory, c"test".as_ptr(), 4000, 4000)
+            (factory, pjsys_pool_create(factory.cast(), c"test".as_ptr(), 4000, 4000))
         };
         assert!(!pool.is_null());
         Lib { pool, factory, _turn: turn }
@@ -71,6 +77,17 @@ impl Lib {
         let status = unsafe { pjmedia_sdp_parse(self.pool, text.ptr, text.slen as pj_size_t, &mut sdp) };
         assert_eq!(status, 0, "{lines:?}");
         sdp
+    }
+}
+
+impl Drop for Lib {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`; the test is over, and with it all that it has made of them.
+        unsafe {
+            pjsys_pool_release(self.pool);
+            pj_caching_pool_destroy(self.factory);
+            drop(Box::from_raw(self.factory));
+        }
     }
 }
 
