@@ -10,6 +10,7 @@ pub mod process;
 pub mod sipp;
 pub mod sound;
 mod story;
+pub mod stranger;
 pub mod trunk;
 
 use std::future::Future;
