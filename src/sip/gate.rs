@@ -6,6 +6,12 @@
 //! finds out and answers by itself; one that it refuses asks for more of something than any telephone call needs, or
 //! contradicts itself in a way on which two readers of the message would disagree.
 //!
+//! Where it stands: a module of PJSIP above all others, so behind PJSIP's transport layer and parser and before
+//! everything that acts on a message. The parser has read a message by the time that the gate sees it, and what the
+//! parser does not understand at all it has dropped; of both, transport layer and parser, the fuzz target `sip` makes
+//! sure, with inputs that the gate would refuse. To stand before them would take a hook in PJSIP's transport layer,
+//! and answers could then not be made by PJSIP, which knows the way back only of messages that it has read.
+//!
 //! [`limits`] has the numbers with their reasons, [`Reason`] the ways to be refused. A reason holds nothing of the
 //! message, so it can be logged and counted: neither credentials nor telephone numbers are in it.
 
