@@ -71,7 +71,8 @@ fn names(written: Vec<SanType>) -> Vec<String> {
         );
         let wait = pj_time_val { sec: 0, msec: 100 };
         for _ in 0..200 {
-            if CONNECTED.load(Ordering::SeqCst) > 0 {
+            // Both sides, as a listener must outlive the handshakes of those it has accepted.
+            if CONNECTED.load(Ordering::SeqCst) > 0 && !ACCEPTED.load(Ordering::SeqCst).is_null() {
                 break;
             }
             pj_ioqueue_poll(ioqueue, &wait);

@@ -281,12 +281,15 @@ fn servers_are_told_once_from_the_wire_and_from_the_cache() {
 
 /// Where the job lies, and how often it was told.
 struct Job {
+    pool: *mut pj_pool_t,
     memory: *mut u8,
     told: usize,
 }
 
 const JOB: usize = 48_000;
 const USED_AGAIN: u8 = 0xA5;
+/// Not where each allocation of a pool is one of malloc's: there AddressSanitizer looks on, once they are freed.
+const ONE_BLOCK: bool = option_env!("OUTDIAL_POOL_DEBUG").is_none();
 
 /// The memory is another's as soon as the job is done.
 unsafe extern "C" fn use_again(user: *mut c_void, _: pj_status_t, _: *const pj_dns_srv_record) {
@@ -294,7 +297,11 @@ unsafe extern "C" fn use_again(user: *mut c_void, _: pj_status_t, _: *const pj_d
     unsafe {
         let job = user.cast::<Job>();
         (*job).told += 1;
-        ptr::write_bytes((*job).memory, USED_AGAIN, JOB);
+        if ONE_BLOCK {
+            ptr::write_bytes((*job).memory, USED_AGAIN, JOB);
+        } else {
+            pjsys_pool_release((*job).pool);
+        }
     }
 }
 
@@ -306,12 +313,14 @@ fn what_asked_for_servers_is_not_touched_after_they_were_told() {
     // SAFETY: what the pool gives lies in one block, the job behind the first bytes; nobody else uses it.
     unsafe {
         let pool = pjsys_pool_create(lib.factory(), c"job".as_ptr(), 64_000, 64_000);
-        let mut job = Job { memory: pjsys_pool_zalloc(pool, 16).cast(), told: 0 };
+        let mut job = Job { pool, memory: pjsys_pool_zalloc(pool, 16).cast(), told: 0 };
         resolver.ask_from(pool, "d.example", (&raw mut job).cast(), use_again);
         resolver.poll(0);
         assert_eq!(job.told, 1);
-        assert!(std::slice::from_raw_parts(job.memory, JOB).iter().all(|&byte| byte == USED_AGAIN));
-        pjsys_pool_release(pool);
+        if ONE_BLOCK {
+            assert!(std::slice::from_raw_parts(job.memory, JOB).iter().all(|&byte| byte == USED_AGAIN));
+            pjsys_pool_release(pool);
+        }
     }
 }
 
