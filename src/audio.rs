@@ -25,7 +25,7 @@ pub mod wav;
 
 pub use frame::{FRAME_MS, Frame};
 pub use listen::{ListenSink, ListenStats, Listener, TryRecvError, listen};
-pub use playout::{Mark, MarkOutcome, PlayoutSource, PlayoutStats, Pulled, SendError, Speaker, playout};
+pub use playout::{Due, Mark, MarkOutcome, PlayoutSource, PlayoutStats, Pulled, SendError, Speaker, playout};
 pub use rate::{SampleRate, UnsupportedRate};
 pub use resample::Resampler;
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use mark::{Mark, MarkOutcome};
-pub use queue::PlayoutStats;
 use queue::Queue;
+pub use queue::{Due, PlayoutStats};
 pub use source::{PlayoutSource, Pulled};
 pub use speaker::{SendError, Speaker};
 

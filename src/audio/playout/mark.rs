@@ -25,7 +25,7 @@ pub struct Mark {
 /// What became of a [`Mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MarkOutcome {
-    /// Everything before it has been handed to the wire.
+    /// Everything before it has been handed to the wire, or played by a far end that tells what it has played.
     Played,
     /// [`Speaker::clear`](super::Speaker::clear) removed something before it.
     Cleared,

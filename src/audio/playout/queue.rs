@@ -35,6 +35,17 @@ enum Utterance {
     Dry { silence: u64 },
 }
 
+/// What the next packet would get, see [`PlayoutSource::due`](super::PlayoutSource::due).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Speech from its first sample to its last.
+    Packet,
+    /// Some speech, or the end of an utterance that the resampler still holds.
+    Rest,
+    /// Nothing that was queued.
+    Nothing,
+}
+
 /// What [`Queue::take`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Taken {
@@ -94,7 +105,11 @@ pub(super) struct Queue {
     /// Samples the source has taken, ever.
     taken: u64,
     /// Of those, what has been handed to the wire; the rest is in the source's resampler.
+    handed: u64,
+    /// Of those, what counts as played: all of it, or what the wire's far end has confirmed.
     played: u64,
+    /// The wire's far end confirms what it has played.
+    confirmed: bool,
     marks: VecDeque<Pending>,
     utterance: Utterance,
     cut: bool,
@@ -115,7 +130,9 @@ impl Queue {
             samples: VecDeque::new(),
             capacity,
             taken: 0,
+            handed: 0,
             played: 0,
+            confirmed: false,
             marks: VecDeque::new(),
             utterance: Utterance::Idle,
             cut: false,
@@ -139,6 +156,42 @@ impl Queue {
 
     pub(super) fn played(&self) -> u64 {
         self.played
+    }
+
+    pub(super) fn handed(&self) -> u64 {
+        self.handed
+    }
+
+    /// What a packet of so many samples would get now.
+    pub(super) fn due(&self, packet: usize) -> Due {
+        let whole = !matches!(self.utterance, Utterance::Speaking { ended: false } | Utterance::Dry { .. });
+        if self.samples.len() >= packet {
+            Due::Packet
+        } else if !self.samples.is_empty() || (whole && self.handed < self.taken) {
+            Due::Rest
+        } else {
+            Due::Nothing
+        }
+    }
+
+    /// From now on the wire's far end says what it has played.
+    pub(super) fn await_confirmation(&mut self) {
+        self.confirmed = true;
+    }
+
+    /// The wire's far end has played everything up to here. Returns whether marks are due.
+    pub(super) fn confirm(&mut self, position: u64) -> bool {
+        self.played = self.played.max(position.min(self.handed));
+        self.marks_due()
+    }
+
+    /// Whether somebody waits for the wire's far end to have played what was handed over.
+    pub(super) fn awaits_confirmation(&self) -> bool {
+        self.marks.front().is_some_and(|mark| mark.position <= self.handed)
+    }
+
+    fn marks_due(&self) -> bool {
+        self.marks.front().is_some_and(|mark| mark.position <= self.played)
     }
 
     /// Where the next sample to be queued will stand.
@@ -204,14 +257,17 @@ impl Queue {
         taken
     }
 
-    /// All that was taken has been played but for the last `in_flight` samples. Returns the waiting send, if the
+    /// All that was taken has been handed over but for the last `in_flight` samples. Returns the waiting send, if the
     /// queue is half empty (a task that were woken for each frame would cost more than the frame), and whether
     /// marks are due.
     pub(super) fn advance(&mut self, in_flight: u64) -> (Wake, bool) {
-        self.played = self.played.max(self.taken.saturating_sub(in_flight));
+        self.handed = self.handed.max(self.taken.saturating_sub(in_flight));
+        if !self.confirmed {
+            self.played = self.handed;
+        }
         let room = self.samples.len() <= self.capacity / 2;
         let wake = Wake(if room { self.waiting.take() } else { None });
-        (wake, self.marks.front().is_some_and(|mark| mark.position <= self.played))
+        (wake, self.marks_due())
     }
 
     /// Removes the first mark, if it has been played. One at a time: a list of them would have to be allocated.

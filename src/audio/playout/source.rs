@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::queue::{Pending, PlayoutStats, Taken};
+use super::queue::{Due, Pending, PlayoutStats, Taken};
 use super::{MarkOutcome, Shared};
 use crate::audio::fade::{self, Release};
 use crate::audio::{Resampler, SampleRate, lock};
@@ -101,6 +101,42 @@ impl PlayoutSource {
         pulled
     }
 
+    /// From now on a sample counts as played, for marks and [`Speaker::played`](super::Speaker::played), when
+    /// [`confirm`](Self::confirm) says so and not when it is pulled: for a wire whose far end keeps a buffer of its own
+    /// and tells what it has played.
+    pub fn await_confirmation(&mut self) {
+        lock(&self.shared.queue).await_confirmation();
+    }
+
+    /// How much has been pulled: samples at the application rate, what the resampler still holds not counted. On this
+    /// scale the far end [confirms](Self::confirm).
+    pub fn handed(&self) -> u64 {
+        lock(&self.shared.queue).handed()
+    }
+
+    /// The far end has played everything up to this place. Marks that it has passed resolve.
+    pub fn confirm(&mut self, position: u64) {
+        if lock(&self.shared.queue).confirm(position) {
+            self.tell_marks();
+        }
+    }
+
+    /// Whether a mark waits for nothing but its confirmation.
+    pub fn awaits_confirmation(&self) -> bool {
+        lock(&self.shared.queue).awaits_confirmation()
+    }
+
+    /// What a packet of 20 ms would get now: for those who send ahead of the callee's clock, and must not take from an
+    /// empty queue before its time.
+    pub fn due(&self) -> Due {
+        lock(&self.shared.queue).due(self.rate().frame_len())
+    }
+
+    /// How often the speaker was [cleared](super::Speaker::clear): a far end with a buffer is to be told.
+    pub fn clears(&self) -> u64 {
+        lock(&self.shared.queue).clears()
+    }
+
     /// Counters, the same as [`Speaker::stats`](super::Speaker::stats).
     pub fn stats(&self) -> PlayoutStats {
         lock(&self.shared.queue).stats()
@@ -136,12 +172,16 @@ impl PlayoutSource {
         drop(queue);
         wake.wake();
         if marks_due {
-            while let Some(mark) = self.pop_reached() {
-                mark.tell(MarkOutcome::Played);
-            }
+            self.tell_marks();
         }
         self.shape(out, taken);
         taken
+    }
+
+    fn tell_marks(&self) {
+        while let Some(mark) = self.pop_reached() {
+            mark.tell(MarkOutcome::Played);
+        }
     }
 
     /// The next mark that is due; the lock is released when this returns.

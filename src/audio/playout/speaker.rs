@@ -137,7 +137,8 @@ impl Speaker {
     }
 
     /// How much the callee has been played so far: samples at the application rate since the stream began, silence
-    /// and what was cleared not counted. A sample counts when it is handed to the wire.
+    /// and what was cleared not counted. A sample counts when it is handed to the wire; where the far end keeps a buffer and
+    /// tells what it has played, when it has told so.
     pub fn played(&self) -> u64 {
         lock(&self.shared.queue).played()
     }

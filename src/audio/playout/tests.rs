@@ -363,3 +363,56 @@ async fn a_clock_thread_and_tasks_get_along() {
     over.store(true, Ordering::Relaxed);
     clock.join().expect("the clock has not panicked");
 }
+
+/// A wire whose far end has a buffer: what it was given is not what it has played.
+#[test]
+fn where_the_far_end_confirms_a_mark_waits_for_it() {
+    let (speaker, mut source) = telephone();
+    source.await_confirmation();
+    speaker.try_send(&[7; 320]).expect("the call is up");
+    let mut word = speaker.mark("word");
+    pull(&mut source);
+    pull(&mut source);
+    assert_eq!((source.handed(), speaker.played(), source.awaits_confirmation()), (320, 0, true));
+    assert_eq!(now(&mut word), None);
+    source.confirm(160);
+    assert_eq!((now(&mut word), speaker.played(), speaker.stats().queued), (None, 160, 160));
+    // More than was ever given cannot have been played.
+    source.confirm(1_000);
+    assert_eq!((now(&mut word), speaker.played()), (Some(MarkOutcome::Played), 320));
+    assert!(!source.awaits_confirmation());
+
+    // The same for a drain that finds the queue empty and the far end still playing.
+    speaker.try_send(&[7; 160]).expect("the call is up");
+    pull(&mut source);
+    let mut drain = pin!(speaker.drain());
+    assert!(poll(drain.as_mut(), &Arc::default()).is_pending());
+    source.confirm(480);
+    assert_eq!(poll(drain.as_mut(), &Arc::default()), Poll::Ready(MarkOutcome::Played));
+
+    speaker.try_send(&[7; 160]).expect("the call is up");
+    pull(&mut source);
+    let mut cleared = speaker.mark("cleared");
+    speaker.clear();
+    assert_eq!((now(&mut cleared), source.clears()), (Some(MarkOutcome::Cleared), 1));
+}
+
+#[test]
+fn the_source_tells_what_a_packet_would_get() {
+    let (speaker, mut source) = playout(SampleRate::Hz16000, Duration::from_millis(100));
+    source.set_wire_rate(SampleRate::Hz8000);
+    assert_eq!(source.due(), Due::Nothing);
+    speaker.try_send(&[1_000; 330]).expect("the call is up");
+    assert_eq!(source.due(), Due::Packet);
+    pull(&mut source);
+    assert_eq!(source.due(), Due::Rest);
+    pull(&mut source);
+    // The resampler holds the end of what may go on; only an utterance that is over has to get out.
+    speaker.try_send(&[1_000; 320]).expect("the call is up");
+    pull(&mut source);
+    assert_eq!(source.due(), Due::Nothing);
+    speaker.end_utterance();
+    assert_eq!(source.due(), Due::Rest);
+    pull(&mut source);
+    assert_eq!((source.due(), source.handed()), (Due::Nothing, 650));
+}
