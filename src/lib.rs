@@ -26,7 +26,8 @@
 //! - [`Config`]: what `outdial.toml` says of trunks and agents; [`secrets`]: where passwords are.
 //! - [`DialProvider`]: the contract between a runtime and whatever carries its calls. [`Outdial`] is the one for hosts:
 //!   everything that a configuration names, with [rules](policy) before and records ([`audit`], [`ledger`], [`usage`])
-//!   behind each call. [`Endpoint`] is SIP alone, without them.
+//!   behind each call. [`Endpoint`] is SIP alone and [`Twilio`] one account of
+//!   Twilio alone (feature `twilio`, on by default), without them.
 //! - [`Call`]: the handle. [`CallEvent`]s tell what happens, [`CallEnd`] how it ended, and [`EndReason`] why.
 //! - [`audio`]: the [`Speaker`](audio::Speaker) and the [`Listener`](audio::Listener), 16-bit mono PCM in both
 //!   directions.
@@ -57,6 +58,8 @@ pub mod policy;
 pub mod provider;
 pub mod secrets;
 pub mod sip;
+#[cfg(feature = "twilio")]
+pub mod twilio;
 pub mod usage;
 
 mod ecma;
@@ -66,8 +69,10 @@ pub use build_info::{BuildInfo, build_info};
 pub use call::{Call, CallEnd, CallError, CallEvent, CallId, EndReason};
 pub use config::Config;
 pub use outdial::{Outdial, OutdialBuilder, OutdialError};
-pub use provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164};
-pub use sip::{Endpoint, Shutdown};
+pub use provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164, Shutdown};
+pub use sip::Endpoint;
+#[cfg(feature = "twilio")]
+pub use twilio::Twilio;
 
 /// The programs of the README and of the book are compiled like those in the documentation.
 #[cfg(doctest)]

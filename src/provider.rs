@@ -15,6 +15,7 @@ mod header;
 mod number;
 mod price;
 mod request;
+mod shutdown;
 
 pub use agent::{AgentId, AgentIdError};
 pub use caller::{CallerId, CallerIdError};
@@ -24,6 +25,7 @@ pub use header::{Header, HeaderError};
 pub use number::{E164, E164Error};
 pub(crate) use price::Price;
 pub use request::DialRequest;
+pub use shutdown::Shutdown;
 
 use async_trait::async_trait;
 

@@ -12,6 +12,8 @@ pub mod gate;
 mod registration;
 mod trunk;
 
-pub use endpoint::{Endpoint, EndpointStats, Shutdown};
+pub use endpoint::{Endpoint, EndpointStats};
 pub use error::StartError;
 pub use registration::Registration;
+
+pub use crate::provider::Shutdown;

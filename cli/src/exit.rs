@@ -140,6 +140,7 @@ impl Exit {
                 Self::Configuration
             }
             DialError::Refused { .. } => Self::Policy,
+            DialError::Rejected { .. } => Self::Rejected,
             DialError::TrunkUnavailable { code: Some(401 | 403 | 407), .. } => Self::AuthFailed,
             DialError::Unreachable { .. } | DialError::TrunkUnavailable { .. } => Self::Unreachable,
             DialError::AtCapacity { .. } | DialError::Media { .. } | DialError::ShutDown => Self::Unavailable,

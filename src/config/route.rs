@@ -299,6 +299,7 @@ mod tests {
             [providers.cloud]
             kind = "twilio"
             account_sid = "AC0123456789abcdef0123456789abcdef"
+            public_url = "https://voice.example.com/twilio"
             auth_token = {{ source = "env", id = "T" }}
             caller_id = "+12025550112"
             talk_limit = "5m"

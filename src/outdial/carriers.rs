@@ -6,9 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::OutdialError;
-use crate::config::{Config, ProviderKind};
-use crate::provider::DialProvider;
-use crate::sip::{Endpoint, Shutdown};
+use crate::config::{Config, ProviderConfig, ProviderKind, TwilioConfig};
+use crate::provider::{DialProvider, Shutdown};
+use crate::sip::Endpoint;
+#[cfg(feature = "twilio")]
+use crate::twilio::Twilio;
 
 /// A provider that can be shut down.
 #[async_trait]
@@ -22,6 +24,41 @@ impl Carrier for Endpoint {
     async fn shutdown(&self, how: Shutdown) {
         Endpoint::shutdown(self, how).await;
     }
+}
+
+#[cfg(feature = "twilio")]
+#[async_trait]
+impl Carrier for Twilio {
+    async fn shutdown(&self, how: Shutdown) {
+        Twilio::shutdown(self, how).await;
+    }
+}
+
+#[cfg(feature = "twilio")]
+async fn start_twilio(
+    config: &Config,
+    name: &str,
+    provider: &ProviderConfig,
+    twilio: &TwilioConfig,
+) -> Result<Arc<dyn Carrier>, OutdialError> {
+    let started = Twilio::start(name, provider, twilio, &config.secrets.open()).await;
+    let twilio = started.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        OutdialError::Provider { provider: name.to_owned(), detail: format!("{error}{cause}") }
+    })?;
+    Ok(Arc::new(twilio))
+}
+
+#[cfg(not(feature = "twilio"))]
+#[expect(clippy::unused_async, reason = "as with the feature")]
+async fn start_twilio(
+    _: &Config,
+    name: &str,
+    _: &ProviderConfig,
+    _: &TwilioConfig,
+) -> Result<Arc<dyn Carrier>, OutdialError> {
+    let detail = "this build cannot call over Twilio: its feature `twilio` is off".to_owned();
+    Err(OutdialError::Provider { provider: name.to_owned(), detail })
 }
 
 /// See the [module](self).
@@ -45,15 +82,11 @@ impl Carriers {
     }
 
     async fn start_all(&mut self, config: &Config) -> Result<(), OutdialError> {
-        if let Some((name, provider)) = config.providers.iter().next() {
-            match &provider.kind {
-                ProviderKind::Twilio(_) => {
-                    return Err(OutdialError::Provider {
-                        provider: name.clone(),
-                        detail: "this build cannot call over Twilio".to_owned(),
-                    });
-                }
-            }
+        for (name, provider) in &config.providers {
+            let carrier = match &provider.kind {
+                ProviderKind::Twilio(twilio) => start_twilio(config, name, provider, twilio).await?,
+            };
+            self.providers.insert(name.clone(), carrier);
         }
         if !config.trunks.is_empty() {
             self.endpoint = Some(Endpoint::start(config).await?);

@@ -7,8 +7,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no call.
 ///
-/// Each of these is known before the first packet of the call has left. Whatever happens later, a busy line
-/// included, is told by the end of the call. None of them holds a secret or a full telephone number, so all can
+/// Each of these but [`Unconfirmed`](Self::Unconfirmed) is known before the first packet of the call has left. Whatever
+/// happens later, a busy line included, is told by the end of the call. None of them holds a secret or a full telephone number, so all can
 /// be logged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +67,24 @@ pub enum DialError {
         #[source]
         source: Option<Source>,
     },
+    /// The carrier refused to make the call: the number is none, or the caller id is not the account's. The same request
+    /// will not work later either.
+    #[error("trunk {trunk} refused to make the call: {detail}")]
+    Rejected {
+        /// Its name.
+        trunk: String,
+        /// Its words, with the status that said so.
+        detail: String,
+    },
+    /// The call was ordered, and no answer tells whether it was made. It may ring; to dial again could ring twice. If it
+    /// shows itself it is hung up.
+    #[error("trunk {trunk} did not say whether it made the call: {detail}")]
+    Unconfirmed {
+        /// Its name.
+        trunk: String,
+        /// What was seen of the answer.
+        detail: String,
+    },
     /// No media could be set up: no free RTP port, no codec left.
     #[error("no media for the call: {detail}")]
     Media {
@@ -105,6 +123,8 @@ impl DialError {
             Self::AtCapacity { .. } => "at_capacity",
             Self::TrunkUnavailable { .. } => "trunk_unavailable",
             Self::Unreachable { .. } => "unreachable",
+            Self::Rejected { .. } => "rejected",
+            Self::Unconfirmed { .. } => "unconfirmed",
             Self::Media { .. } => "media",
             Self::ShutDown => "shut_down",
             Self::Configuration { .. } => "configuration",
@@ -174,6 +194,8 @@ mod tests {
                 detail: "403 Forbidden".into(),
             },
             DialError::Unreachable { trunk: "t".into(), detail: "no such host".into(), source: None },
+            DialError::Rejected { trunk: "t".into(), detail: "400".into() },
+            DialError::Unconfirmed { trunk: "t".into(), detail: "no answer".into() },
             DialError::Media { detail: "no free port".into() },
             DialError::ShutDown,
             DialError::Configuration { detail: "no secret SIP_PASSWORD".into(), source: None },

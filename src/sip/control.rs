@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::StartError;
 use super::active::{ActiveCall, Offer};
 use super::connections::Connections;
-use super::endpoint::{Counters, Shutdown};
+use super::endpoint::Counters;
 use super::trunk::{Trunk, TrunkSetup};
 use crate::audio::dtmf::Digit;
 use crate::call::{
@@ -20,7 +20,7 @@ use crate::config::DtmfMethod;
 use crate::pj::{
     CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, OutboundCall, PinnedStream, PjEvent, Waker,
 };
-use crate::provider::{CapacityLimit, DialError};
+use crate::provider::{CapacityLimit, DialError, Shutdown};
 
 /// The longest that a poll waits: limits and time-outs are looked at this often.
 const TICK: Duration = Duration::from_millis(50);

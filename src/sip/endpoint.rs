@@ -20,7 +20,7 @@ use crate::config::{Config, Route};
 use crate::pj::{
     CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
 };
-use crate::provider::{DialError, DialProvider, DialRequest};
+use crate::provider::{DialError, DialProvider, DialRequest, Shutdown};
 
 /// Calls that one media thread carries before another one is worth its wake-ups.
 const CALLS_PER_MEDIA_THREAD: u32 = 500;
@@ -32,15 +32,6 @@ const PLAYOUT: Duration = Duration::from_millis(500);
 const LISTEN: Duration = Duration::from_millis(200);
 /// How long a dial waits for a trunk's first registration.
 const FIRST_REGISTRATION: Duration = Duration::from_secs(8);
-
-/// How to shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Hang up all calls at once.
-    HangUp,
-    /// Take no new calls and let those that are up go on for so long; then hang up.
-    Drain(Duration),
-}
 
 /// What an endpoint counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

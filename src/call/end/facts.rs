@@ -55,6 +55,8 @@ pub(crate) struct EndFacts {
     pub(crate) answered: bool,
     /// Whether the peer sent a BYE.
     pub(crate) bye_from_remote: bool,
+    /// What the peer said outright of a call that was never answered, where it speaks in reasons: a web service.
+    pub(crate) verdict: Option<EndReason>,
 }
 
 impl EndFacts {
@@ -63,7 +65,7 @@ impl EndFacts {
         match (self.local, self.answered) {
             (Some(local), answered) => self.own_act(local, answered),
             (None, true) => self.after_answer(),
-            (None, false) => self.before_answer(),
+            (None, false) => self.verdict.unwrap_or_else(|| self.before_answer()),
         }
     }
 
@@ -76,7 +78,9 @@ impl EndFacts {
             // It is the peer that refuses, even if we then stop asking.
             Some(LocalCause::AuthFailed) => EndedBy::Remote,
             Some(_) => EndedBy::Local,
-            None if self.bye_from_remote || self.final_status.is_some() => EndedBy::Remote,
+            None if self.bye_from_remote || self.final_status.is_some() || self.verdict.is_some() => {
+                EndedBy::Remote
+            }
             None => EndedBy::Network,
         }
     }

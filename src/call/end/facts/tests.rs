@@ -230,6 +230,15 @@ fn any_local() -> impl Strategy<Value = Option<LocalCause>> {
     ]))
 }
 
+#[test]
+fn a_verdict_counts_where_there_was_no_answer_and_no_act_of_ours() {
+    let said = EndFacts { verdict: Some(Busy), ..response(500, "", false) };
+    assert_eq!((said.reason(), said.ended_by()), (Busy, EndedBy::Remote));
+    assert_eq!(EndFacts { verdict: Some(Busy), ..EndFacts::default() }.ended_by(), EndedBy::Remote);
+    assert_eq!(EndFacts { local: Some(LocalCause::Hangup), ..said.clone() }.reason(), Cancelled);
+    assert_eq!(EndFacts { answered: true, bye_from_remote: true, ..said }.reason(), Completed);
+}
+
 proptest! {
     #[test]
     fn any_facts_have_a_reason(
@@ -245,6 +254,7 @@ proptest! {
             provisional_18x: rang,
             answered,
             bye_from_remote,
+            verdict: None,
         };
         let end = facts.clone().into_end();
         // An unanswered call is never completed, except by a limit that only an answered one can reach.
