@@ -260,7 +260,10 @@ fn credentials(config: &Config) -> Vec<AuditEvent> {
     }
     for (name, provider) in &config.providers {
         match &provider.kind {
-            ProviderKind::Twilio(twilio) => events.push(used(name, &twilio.auth_token)),
+            ProviderKind::Twilio(twilio) => {
+                let secrets = [Some(&twilio.auth_token), twilio.api_secret.as_ref()];
+                events.extend(secrets.into_iter().flatten().map(|secret| used(name, secret)));
+            }
         }
     }
     events

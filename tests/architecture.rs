@@ -10,7 +10,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["audio", "policy", "provider", "secrets", "usage"]),
     // The top: it wraps every provider in the same rules and the same evidence.
     ("ledger", &["call", "provider", "timestamp", "usage"]),
-    ("outdial", &["audit", "call", "config", "ledger", "policy", "provider", "secrets", "sip", "twilio", "usage"]),
+    (
+        "outdial",
+        &["audit", "call", "config", "ledger", "policy", "provider", "secrets", "sip", "twilio", "usage"],
+    ),
     // What happens in PJSIP is told in its own words: of the rest it knows the queues for sound only.
     ("pj", &["audio"]),
     ("policy", &["provider", "usage"]),

@@ -42,6 +42,7 @@ enum FarEnd {
 struct Bench {
     provider: Outdial,
     far_end: FarEnd,
+    _records: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -59,7 +60,9 @@ impl Bench {
     }
 
     async fn start(config: &str, far_end: FarEnd) -> Self {
-        let config = Config::parse(config).unwrap_or_else(|error| panic!("{error}\n{config}"));
+        let records = tempfile::tempdir().unwrap();
+        let config = format!("{config}\n[records]\nfolder = {:?}\n", records.path());
+        let config = Config::parse(&config).unwrap_or_else(|error| panic!("{error}\n{config}"));
         let turn = common::phone::turn().await;
         let provider = loop {
             match within("the start", Outdial::from_config(&config)).await {
@@ -70,7 +73,7 @@ impl Bench {
                 other => break other.unwrap_or_else(|error| panic!("{error}: {error:?}")),
             }
         };
-        Self { provider, far_end, _turn: turn }
+        Self { provider, far_end, _records: records, _turn: turn }
     }
 
     /// All that a skill gets to know of it.

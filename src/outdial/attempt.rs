@@ -446,6 +446,8 @@ fn reason(error: &DialError) -> EndReason {
         DialError::Refused { .. } => EndReason::Cancelled,
         DialError::Unreachable { .. } | DialError::TrunkUnavailable { .. } => EndReason::Unreachable,
         DialError::Media { .. } => EndReason::MediaFailed,
+        DialError::Rejected { .. } => EndReason::Rejected,
+        DialError::Unconfirmed { .. } => EndReason::Timeout,
         DialError::ShutDown => EndReason::Cancelled,
         _ => EndReason::Failed,
     }

@@ -52,7 +52,7 @@ impl Departure {
     /// # Errors
     ///
     /// The request must not be sent: nobody wants the call any more, or it could not be noted down.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "twilio"), expect(dead_code, reason = "for providers that ask a web service"))]
     pub(crate) async fn sent(&self) -> Result<(), DialError> {
         match &self.0 {
             Some(witness) => witness.sent().await,
@@ -61,7 +61,7 @@ impl Departure {
     }
 
     /// The request of which [`sent`](Self::sent) told has surely made nothing ring: it was refused.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "twilio"), expect(dead_code, reason = "for providers that ask a web service"))]
     pub(crate) fn stayed(&self) {
         if let Some(witness) = &self.0 {
             witness.stayed();
@@ -70,7 +70,7 @@ impl Departure {
 
     /// The price comes some time after the end. The usage event waits until it is sent or the sender is dropped; the
     /// provider bounds that time.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "twilio"), expect(dead_code, reason = "for providers that ask a web service"))]
     pub(crate) fn price_follows(&self) -> oneshot::Sender<Price> {
         let (sender, price) = oneshot::channel();
         if let Some(witness) = &self.0 {
