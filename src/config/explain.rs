@@ -99,6 +99,7 @@ impl TrunkConfig {
             ("caller_format", self.caller_format.as_ref().map_or_else(|| NONE.to_owned(), number)),
             ("user_phone", self.user_phone.to_string()),
             ("max_calls", shown(self.max_calls.as_ref())),
+            ("calls_per_second", shown(self.calls_per_second.as_ref())),
             ("ring_timeout", time(self.ring_timeout)),
             ("talk_limit", time(self.talk_limit)),
             ("allow_redirects", self.allow_redirects.to_string()),
