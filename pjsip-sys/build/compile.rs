@@ -29,13 +29,25 @@ pub(crate) fn defines(codecs: &Codecs) -> Vec<(&'static str, Option<String>)> {
 pub(crate) fn libraries(context: &Context) -> Result<(), String> {
     let mut shim = compiler(context);
     shim.warnings(true);
-    shim.files(["pool_debug", "random", "shim"].map(|name| context.package.join(format!("c/{name}.c"))));
+    shim.files(
+        ["pool_debug", "random", "rtp_transport", "shim"]
+            .map(|name| context.package.join(format!("c/{name}.c"))),
+    );
 
     let mut pjproject = compiler(context);
     // Third-party code: its warnings are for its maintainers.
     pjproject.flag("-w");
     for library in files::PJPROJECT {
-        pjproject.files(existing(&context.sources.pjproject.join(library.sources), library.files)?);
+        let folder = context.sources.pjproject.join(library.sources);
+        pjproject.files(existing(&folder, library.files)?);
+        for diverted in files::DIVERTED.iter().filter(|diverted| diverted.sources == library.sources) {
+            let mut own = compiler(context);
+            own.flag("-w").define(diverted.theirs, diverted.ours);
+            own.files(existing(&folder, &[diverted.file])?);
+            let objects = own.try_compile_intermediates();
+            pjproject
+                .objects(objects.map_err(|error| format!("{} does not compile: {error}", diverted.file))?);
+        }
     }
     if context.codecs.g729 {
         let folder = context.sources.pjproject.join("pjmedia/src/pjmedia-codec");

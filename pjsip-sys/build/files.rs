@@ -12,6 +12,31 @@ pub(crate) struct Library {
     pub(crate) files: &'static [&'static str],
 }
 
+/// A file that calls a function of ours instead of one of PJSIP's, which has the same parameters.
+pub(crate) struct Diverted {
+    pub(crate) sources: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) theirs: &'static str,
+    pub(crate) ours: &'static str,
+}
+
+pub(crate) const DIVERTED: &[Diverted] = &[
+    // Calls get the media transport of `c/rtp_transport.c`.
+    Diverted {
+        sources: "pjsip/src/pjsua-lib",
+        file: "pjsua_media",
+        theirs: "pjmedia_transport_udp_attach",
+        ours: "pjsys_rtp_transport_attach",
+    },
+    // Jitter is measured at the arrival of a packet, not when it is looked at.
+    Diverted {
+        sources: "pjmedia/src/pjmedia",
+        file: "rtcp",
+        theirs: "pj_get_timestamp",
+        ours: "pjsys_arrival_timestamp",
+    },
+];
+
 pub(crate) const PJPROJECT: &[Library] = &[
     Library {
         include: "pjlib/include",
@@ -120,7 +145,6 @@ pub(crate) const PJPROJECT: &[Library] = &[
             "port",
             "resample_port",
             "resample_resample",
-            "rtcp",
             "rtcp_fb",
             "rtp",
             "sdp",
@@ -217,7 +241,6 @@ pub(crate) const PJPROJECT: &[Library] = &[
             "pjsua_core",
             "pjsua_dump",
             "pjsua_im",
-            "pjsua_media",
             "pjsua_pres",
             "pjsua_txt",
             "pjsua_vid",

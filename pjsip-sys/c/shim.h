@@ -13,6 +13,7 @@
 #include <pjsua-lib/pjsua.h>
 
 #include "pool_debug.h"
+#include "rtp_transport.h"
 
 /* pj_pool_create without its last parameter; memory of a pool, zeroed. */
 pj_pool_t *pjsys_pool_create(pj_pool_factory *factory, const char *name, pj_size_t initial,

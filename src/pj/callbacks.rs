@@ -197,7 +197,10 @@ unsafe extern "C" fn on_stream_created2(
         // SAFETY: PJSUA passes a record that is alive during the callback, with the stream that it just created.
         let Some(parameters) = (unsafe { parameters.as_mut() }) else { return };
         // SAFETY: as above; the stream is pinned before PJSUA can destroy it.
-        let Some(stream) = (unsafe { PinnedStream::pin(parameters.stream) }) else { return };
+        let Some(stream) = (unsafe { PinnedStream::pin(parameters.stream) }) else {
+            tracing::error!(target: "outdial::sip", "a stream that cannot be served: the call has no sound");
+            return;
+        };
         // SAFETY: a live stream; the user data is our number for the call and is never read as a pointer.
         unsafe {
             let data = ptr::without_provenance_mut::<c_void>(key.0 as usize);

@@ -221,6 +221,9 @@ fn init(settings: &InstanceSettings) -> Result<(), PjError> {
     media.channel_count = 1;
     media.audio_frame_ptime = 20;
     media.max_media_ports = settings.max_calls + 2;
+    // Nothing of PJMEDIA's waits for a socket: the media clock reads them.
+    media.has_ioqueue = 0;
+    media.thread_cnt = 0;
     media.no_vad = 1;
     media.ec_tail_len = 0;
     media.snd_auto_close_time = -1;

@@ -76,6 +76,8 @@ pub(crate) struct PinnedStream {
     stream: NonNull<sys::pjmedia_stream>,
     port: NonNull<sys::pjmedia_port>,
     lock: NonNull<sys::pj_grp_lock_t>,
+    /// The sockets under it; another stream of the call may use them when this one is gone.
+    transport: NonNull<sys::pjmedia_transport>,
     clock_rate: u32,
     samples_per_frame: usize,
 }
@@ -151,10 +153,12 @@ impl PinnedStream {
             if !mono || clock_rate == 0 || samples_per_frame == 0 || samples_per_frame > MOST_SAMPLES {
                 return None;
             }
+            let transport = NonNull::new(sys::pjsys_rtp_transport_of(stream.as_ptr()))?;
             if sys::pjsys_grp_lock_add_ref(lock.as_ptr()) != 0 {
+                sys::pjsys_grp_lock_dec_ref((*transport.as_ptr()).grp_lock);
                 return None;
             }
-            Some(Self { stream, port, lock, clock_rate, samples_per_frame })
+            Some(Self { stream, port, lock, transport, clock_rate, samples_per_frame })
         }
     }
 
@@ -166,6 +170,15 @@ impl PinnedStream {
     /// Samples of a frame, which is what one packet carries.
     pub(crate) fn samples_per_frame(&self) -> usize {
         self.samples_per_frame
+    }
+
+    /// Puts the packets that have come into the jitter buffer; with `control` reads RTCP too.
+    pub(super) fn collect(&self, control: bool) {
+        // SAFETY: our reference keeps the transport and its sockets; it ignores what comes when it is stopped or
+        // destroyed. This thread is registered with PJLIB.
+        unsafe {
+            sys::pjsys_rtp_transport_poll(self.transport.as_ptr(), sys::pj_bool_t::from(control));
+        }
     }
 
     /// Takes the next frame out of the jitter buffer. Returns false, and leaves `frame` silent, when there is none.
@@ -229,9 +242,12 @@ impl PinnedStream {
 impl Drop for PinnedStream {
     #[doc(alias = "pj_grp_lock_dec_ref")]
     fn drop(&mut self) {
-        // SAFETY: our own reference, taken in `pin`, given back once, on a thread that PJLIB knows: the control
-        // thread or a clock thread. If it is the last one the stream is freed here.
-        unsafe { sys::pjsys_grp_lock_dec_ref(self.lock.as_ptr()) };
+        // SAFETY: our own references, taken in `pin`, given back once, on a thread that PJLIB knows: the control
+        // thread or a clock thread. If they are the last ones the stream is freed here, and its sockets are closed.
+        unsafe {
+            sys::pjsys_grp_lock_dec_ref(self.lock.as_ptr());
+            sys::pjsys_grp_lock_dec_ref((*self.transport.as_ptr()).grp_lock);
+        }
     }
 }
 

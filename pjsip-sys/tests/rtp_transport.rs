@@ -1,0 +1,241 @@
+//! The transport that the media clock reads: who gets packets, when, and for how long.
+
+mod support;
+
+use pjsip_sys::*;
+use std::ffi::c_void;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::IntoRawFd as _;
+use std::ptr;
+use std::sync::Mutex;
+use std::time::Duration;
+use support::Lib;
+
+/// What the callback saw: the first byte of each packet and the time of its arrival in nanoseconds.
+static SEEN: Mutex<Vec<(u8, u64)>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn on_rtp(param: *mut pjmedia_tp_cb_param) {
+    // SAFETY: the transport passes a record that is valid during the call, with a packet of `size` bytes; a time
+    // stamp is a union of integers.
+    unsafe {
+        let mut now: pj_timestamp = std::mem::zeroed();
+        pjsys_arrival_timestamp(&mut now);
+        let first = *(*param).pkt.cast::<u8>();
+        SEEN.lock().unwrap().push((first, now.u64_));
+        // What a stream says of packets from elsewhere.
+        (*param).rem_switch = pj_bool_t::from(first == b's');
+    }
+}
+
+unsafe extern "C" fn on_rtcp(_: *mut c_void, packet: *mut c_void, _: pj_ssize_t) {
+    // SAFETY: a packet of at least one byte, as the test sends them.
+    SEEN.lock().unwrap().push((unsafe { *packet.cast::<u8>() }, 0));
+}
+
+/// What was delivered since the last look.
+fn seen() -> Vec<u8> {
+    std::mem::take(&mut *SEEN.lock().unwrap()).into_iter().map(|(first, _)| first).collect()
+}
+
+fn socket() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
+fn pj_address(address: SocketAddr) -> pj_sockaddr {
+    // SAFETY: a union of integers; the text is parsed into it.
+    unsafe {
+        let mut found = std::mem::zeroed();
+        let text = address.to_string();
+        let text = pj_str_t { ptr: text.as_ptr().cast_mut().cast(), slen: text.len() as pj_ssize_t };
+        assert_eq!(pj_sockaddr_parse(2, 0, &text, &mut found), 0);
+        found
+    }
+}
+
+/// A transport between our sockets and those of a peer.
+struct Rig {
+    lib: Lib,
+    endpoint: *mut pjmedia_endpt,
+    transport: *mut pjmedia_transport,
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+    peer: UdpSocket,
+    peer_rtcp: UdpSocket,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let lib = Lib::new();
+        seen();
+        let (ours, ours_rtcp) = (socket(), socket());
+        let (rtp, rtcp) = (ours.local_addr().unwrap(), ours_rtcp.local_addr().unwrap());
+        let mut endpoint = ptr::null_mut();
+        let mut transport = ptr::null_mut();
+        // SAFETY: the factory is leaked; the transport takes the sockets.
+        unsafe {
+            assert_eq!(pjmedia_endpt_create2(lib.factory(), ptr::null_mut(), 0, &mut endpoint), 0);
+            let mut sockets: pjmedia_sock_info = std::mem::zeroed();
+            sockets.rtp_sock = ours.into_raw_fd().into();
+            sockets.rtcp_sock = ours_rtcp.into_raw_fd().into();
+            sockets.rtp_addr_name = pj_address(rtp);
+            sockets.rtcp_addr_name = pj_address(rtcp);
+            let name = ptr::null();
+            assert_eq!(pjsys_rtp_transport_attach(endpoint, name, &sockets, 0, &mut transport), 0);
+        }
+        let (peer, peer_rtcp) = (socket(), socket());
+        for socket in [&peer, &peer_rtcp] {
+            socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        }
+        Self { lib, endpoint, transport, rtp, rtcp, peer, peer_rtcp }
+    }
+
+    fn operations(&self) -> &pjmedia_transport_op {
+        // SAFETY: the transport's table is static.
+        unsafe { &*(*self.transport).op }
+    }
+
+    /// Starts, and attaches the callbacks above.
+    fn attach(&self) {
+        // SAFETY: the transport lives; the record is copied.
+        unsafe {
+            let start = self.operations().media_start.unwrap();
+            assert_eq!(start(self.transport, self.lib.pool, ptr::null(), ptr::null(), 0), 0);
+            let mut param: pjmedia_transport_attach_param = std::mem::zeroed();
+            param.rem_addr = pj_address(self.peer.local_addr().unwrap());
+            param.rem_rtcp = pj_address(self.peer_rtcp.local_addr().unwrap());
+            param.addr_len = 16;
+            param.rtp_cb2 = Some(on_rtp);
+            param.rtcp_cb = Some(on_rtcp);
+            assert_eq!(self.operations().attach2.unwrap()(self.transport, &mut param), 0);
+        }
+    }
+
+    fn poll(&self, rtcp: bool) -> u32 {
+        // SAFETY: the transport lives, and this thread is known to PJLIB.
+        unsafe { pjsys_rtp_transport_poll(self.transport, pj_bool_t::from(rtcp)) }
+    }
+
+    fn send(&self, packet: &[u8]) {
+        // SAFETY: the packet is as long as said.
+        unsafe {
+            let length = packet.len() as pj_size_t;
+            assert_eq!(
+                self.operations().send_rtp.unwrap()(self.transport, packet.as_ptr().cast(), length),
+                0
+            );
+        }
+    }
+
+    fn destroy(self) {
+        // SAFETY: both are not used afterwards.
+        unsafe {
+            self.operations().destroy.unwrap()(self.transport);
+            pjmedia_endpt_destroy2(self.endpoint);
+        }
+    }
+}
+
+fn received(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer).unwrap();
+    buffer[..length].to_vec()
+}
+
+#[test]
+fn packets_are_delivered_by_the_poll_and_by_nothing_else() {
+    let rig = Rig::new();
+    rig.attach();
+    for first in *b"abcdefghijkl" {
+        rig.peer.send_to(&[first; 172], rig.rtp).unwrap();
+    }
+    rig.peer_rtcp.send_to(b"R", rig.rtcp).unwrap();
+    assert_eq!(seen(), b"");
+    assert_eq!(rig.poll(false), 12);
+    assert_eq!(seen(), b"abcdefghijkl");
+    assert_eq!(rig.poll(true), 1);
+    assert_eq!(seen(), b"R");
+    rig.send(b"to the peer");
+    assert_eq!(received(&rig.peer), b"to the peer");
+    rig.destroy();
+}
+
+#[test]
+fn what_came_for_the_session_before_is_not_heard_in_the_next() {
+    let rig = Rig::new();
+    rig.peer.send_to(b"x", rig.rtp).unwrap();
+    assert_eq!(rig.poll(true), 0, "nothing is attached");
+    rig.attach();
+    rig.peer.send_to(b"y", rig.rtp).unwrap();
+    assert_eq!(rig.poll(true), 1);
+    // SAFETY: the transport lives.
+    unsafe { rig.operations().detach.unwrap()(rig.transport, ptr::null_mut()) };
+    rig.peer.send_to(b"z", rig.rtp).unwrap();
+    assert_eq!(rig.poll(true), 0, "it is detached");
+    rig.attach();
+    assert_eq!(rig.poll(true), 0);
+    assert_eq!(seen(), b"y");
+    rig.destroy();
+}
+
+#[test]
+fn a_packet_has_the_time_of_its_arrival_and_not_of_the_poll() {
+    let rig = Rig::new();
+    rig.attach();
+    rig.peer.send_to(b"a", rig.rtp).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    rig.peer.send_to(b"b", rig.rtp).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    let mut now = 0;
+    // SAFETY: a union of integers.
+    unsafe {
+        let mut stamp: pj_timestamp = std::mem::zeroed();
+        pj_get_timestamp(&mut stamp);
+        now += stamp.u64_;
+    }
+    assert_eq!(rig.poll(false), 2);
+    let times: Vec<u64> =
+        std::mem::take(&mut *SEEN.lock().unwrap()).into_iter().map(|(_, time)| time).collect();
+    let ms = 1_000_000;
+    // The wall clock that stamps packets may be adjusted meanwhile, by a little.
+    assert!(times[1] - times[0] > 25 * ms, "{times:?}");
+    assert!(now - times[1] > 25 * ms, "{now} {times:?}");
+    rig.destroy();
+}
+
+#[test]
+fn sound_goes_to_where_the_stream_hears_it_from() {
+    let rig = Rig::new();
+    rig.attach();
+    let elsewhere = socket();
+    elsewhere.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    elsewhere.send_to(b"a", rig.rtp).unwrap();
+    rig.poll(false);
+    rig.send(b"1");
+    assert_eq!(received(&rig.peer), b"1", "the stream has not asked for it");
+    elsewhere.send_to(b"s", rig.rtp).unwrap();
+    rig.poll(false);
+    rig.send(b"2");
+    assert_eq!(received(&elsewhere), b"2");
+    rig.destroy();
+}
+
+#[test]
+fn a_reference_keeps_the_sockets_open_and_the_ports_close_with_it() {
+    let rig = Rig::new();
+    rig.attach();
+    let rtp = rig.rtp;
+    // SAFETY: the reference keeps the transport's memory, as the media clock's does.
+    unsafe {
+        let lock = (*rig.transport).grp_lock;
+        pjsys_grp_lock_add_ref(lock);
+        assert_eq!(rig.operations().destroy.unwrap()(rig.transport), 0);
+        rig.peer.send_to(b"a", rtp).unwrap();
+        assert_eq!(rig.poll(true), 0);
+        rig.send(b"nobody hears this");
+        assert!(UdpSocket::bind(rtp).is_err(), "the port is kept as long as somebody might use it");
+        pjsys_grp_lock_dec_ref(lock);
+        assert!(UdpSocket::bind(rtp).is_ok(), "the port is free");
+        pjmedia_endpt_destroy2(rig.endpoint);
+    }
+    assert_eq!(seen(), b"");
+}
