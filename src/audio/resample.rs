@@ -1,32 +1,37 @@
 //! Conversion between the application rate and the wire rate.
 
+mod filter;
+
 use std::fmt;
 
+use filter::{Filter, Part};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
+use rubato::{Fft, FixedSync, Resampler as _};
 
 use super::SampleRate;
 
 /// Samples of the lower rate in one block.
 ///
-/// A block is also the length of the anti-aliasing filter. 80 samples are the shortest for which a Blackman window
-/// keeps everything up to 85 % of the lower rate's Nyquist frequency (3.4 kHz of 4, 6.8 of 8) and lets nothing
-/// from beyond it through, and they divide 10 ms at every rate.
+/// A block is also the length of the filter. 80 samples are the shortest with which everything up to 85 % of the lower
+/// rate's Nyquist frequency (3.4 kHz of 4, 6.8 of 8) is kept and nothing from beyond it comes through, and they divide
+/// 10 ms at every rate.
 const LOW_BLOCK: usize = 80;
 
 /// Converts one stream from one rate to another, block by block, without drift: a block of
 /// [`block_in`](Self::block_in) samples gives exactly [`block_out`](Self::block_out) samples, for ever.
 ///
-/// The filter is a linear-phase windowed sinc, applied by FFT (crate `rubato`). It delays the sound by half a
-/// block: 5 ms where one side is 8 kHz, 2.5 ms where the lower rate is 16 kHz, 1.7 ms where it is 24 kHz. Measured
-/// figures are in `docs/audio.md`.
+/// The filter is a linear-phase windowed sinc in polyphase form. It delays the sound by half a block: 5 ms where one
+/// side is 8 kHz, 2.5 ms where the lower rate is 16 kHz, 1.7 ms where it is 24 kHz. A stream keeps two blocks and
+/// nothing else, the coefficients are everybody's: with hundreds of calls the memory that each of them touches costs
+/// more than the arithmetic. Measured figures are in `docs/audio.md`.
 pub struct Resampler {
-    fft: Fft<f32>,
+    filter: &'static Filter,
     from: SampleRate,
     to: SampleRate,
-    input: Box<[f32]>,
-    output: Box<[f32]>,
-    /// Whether the last block was all zeros, so that nothing of the sound is left in the filter.
+    block_in: usize,
+    block_out: usize,
+    /// The block before, and behind it the block that is converted, for each of the filter's kinds of input sample.
+    kinds: Box<[f32]>,
     at_rest: bool,
 }
 
@@ -41,25 +46,9 @@ impl Resampler {
         let low = from.min(to);
         let block = |rate: SampleRate| LOW_BLOCK * rate.hz() as usize / low.hz() as usize;
         let (block_in, block_out) = (block(from), block(to));
-        let fft = Fft::new_custom(
-            from.hz() as usize,
-            to.hz() as usize,
-            block_in,
-            1,
-            1,
-            WindowFunction::Blackman,
-            FixedSync::Both,
-        )
-        .expect("rates, block and channel count are constants above zero");
-        debug_assert_eq!((fft.input_frames_next(), fft.output_frames_next()), (block_in, block_out));
-        Self {
-            fft,
-            from,
-            to,
-            input: vec![0.0; block_in].into(),
-            output: vec![0.0; block_out].into(),
-            at_rest: true,
-        }
+        let filter = Filter::between(from, to);
+        let kinds = vec![0.0; 2 * block_in].into();
+        Self { filter, from, to, block_in, block_out, kinds, at_rest: true }
     }
 
     /// The rate of what goes in.
@@ -74,17 +63,17 @@ impl Resampler {
 
     /// How many samples one block takes.
     pub fn block_in(&self) -> usize {
-        self.input.len()
+        self.block_in
     }
 
     /// How many samples one block gives.
     pub fn block_out(&self) -> usize {
-        self.output.len()
+        self.block_out
     }
 
     /// By how much the sound is delayed, in samples of the input.
     pub fn delay(&self) -> usize {
-        self.input.len() / 2
+        self.block_in / 2
     }
 
     /// Converts one block. Silence that follows silence costs nothing.
@@ -93,26 +82,68 @@ impl Resampler {
     ///
     /// If `input` or `output` is not exactly one block.
     pub fn process(&mut self, input: &[i16], output: &mut [i16]) {
-        assert_eq!(
-            (input.len(), output.len()),
-            (self.input.len(), self.output.len()),
-            "one block in, one out"
-        );
+        assert_eq!((input.len(), output.len()), (self.block_in, self.block_out), "one block in, one out");
         let silent = input.iter().all(|&sample| sample == 0);
         if silent && self.at_rest {
             output.fill(0);
             return;
         }
         self.at_rest = silent;
-        for (to, &from) in self.input.iter_mut().zip(input) {
-            *to = from.into();
+        let down = self.filter.down;
+        let old = self.block_in / down;
+        for (kind, samples) in self.kinds.chunks_exact_mut(2 * old).enumerate() {
+            let (before, now) = samples.split_at_mut(old);
+            before.copy_from_slice(now);
+            for (to, &from) in now.iter_mut().zip(input.iter().skip(kind).step_by(down)) {
+                *to = from.into();
+            }
         }
-        let (block_in, block_out) = (self.input.len(), self.output.len());
-        let input = InterleavedSlice::new(&self.input, 1, block_in).expect("one channel, one block");
-        let mut converted =
-            InterleavedSlice::new_mut(&mut self.output, 1, block_out).expect("one channel, one block");
-        self.fft.process_into_buffer(&input, &mut converted, None).expect("the buffers are one block long");
-        to_pcm(&self.output, output);
+        convert(self.filter, &self.kinds, output);
+    }
+}
+
+/// [`convert_with`] in the widest vectors that the processor has.
+fn convert(filter: &Filter, kinds: &[f32], output: &mut [i16]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        return avx2.vectorize(
+            #[inline(always)]
+            || convert_with::<true>(filter, kinds, output),
+        );
+    }
+    // Where no instruction does it, adding a product in one step is a slow function.
+    convert_with::<{ cfg!(target_arch = "aarch64") }>(filter, kinds, output);
+}
+
+/// Output samples that are made at a time: as many as fit the registers, and a divisor of every block.
+const LANES: usize = 40;
+
+/// Adds up, for each place of an output sample in a turn, what the kinds of input sample give to it.
+#[inline(always)]
+fn convert_with<const FUSED: bool>(filter: &Filter, kinds: &[f32], output: &mut [i16]) {
+    let Filter { up, down, parts } = filter;
+    let kind_len = kinds.len() / down;
+    for (place, parts) in parts.chunks_exact(*down).enumerate() {
+        for group in 0..output.len() / up / LANES {
+            let mut sums = [0.0; LANES];
+            for (part, samples) in parts.iter().zip(kinds.chunks_exact(kind_len)) {
+                add_convolution::<FUSED>(&mut sums, part, &samples[group * LANES..]);
+            }
+            let places = output[group * LANES * up..].iter_mut().skip(place).step_by(*up);
+            for (to, sum) in places.zip(sums) {
+                *to = to_pcm(sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_convolution<const FUSED: bool>(sums: &mut [f32; LANES], part: &Part, samples: &[f32]) {
+    let windows = samples[part.start..].windows(LANES);
+    for (&coefficient, window) in part.coefficients.iter().zip(windows) {
+        for (sum, &sample) in sums.iter_mut().zip(window) {
+            *sum = if FUSED { sample.mul_add(coefficient, *sum) } else { *sum + coefficient * sample };
+        }
     }
 }
 
@@ -123,10 +154,9 @@ impl fmt::Debug for Resampler {
 }
 
 /// Rounds to the nearest sample; what is too loud for 16 bits is limited (a cast saturates), not wrapped.
-fn to_pcm(from: &[f32], to: &mut [i16]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = (from + 0.5_f32.copysign(*from)) as i16;
-    }
+#[inline(always)]
+fn to_pcm(sample: f32) -> i16 {
+    (sample + 0.5_f32.copysign(sample)) as i16
 }
 
 /// Converts a whole clip between any two rates, with no delay: sample `n` of the result is the sound at
@@ -144,9 +174,7 @@ pub(super) fn clip(samples: &[i16], from_hz: u32, to: SampleRate) -> Vec<i16> {
     let input = InterleavedSlice::new(&input, 1, samples.len()).expect("one channel, its length");
     let output = fft.process_all(&input, samples.len(), None).expect("the buffer is as long as the clip");
     let output = output.take_data();
-    let mut pcm = vec![0; output.len()];
-    to_pcm(&output, &mut pcm);
-    pcm
+    output.into_iter().map(to_pcm).collect()
 }
 
 /// Euclid's greatest common divisor.
