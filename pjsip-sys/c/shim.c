@@ -142,3 +142,24 @@ const char *pjsys_srtp_version(void)
 {
     return srtp_get_version_string();
 }
+
+pj_status_t pjsys_opus_set_speech(unsigned rate, unsigned complexity)
+{
+    const pj_str_t id = {"opus", 4};
+    const pjmedia_codec_info *info;
+    pjmedia_codec_mgr *codecs = pjmedia_endpt_get_codec_mgr(pjsua_get_pjmedia_endpt());
+    pjmedia_codec_opus_config config;
+    pjmedia_codec_param param;
+    unsigned count = 1;
+    pj_status_t status = pjmedia_codec_mgr_find_codecs_by_id(codecs, &id, &count, &info, NULL);
+
+    if (status == PJ_SUCCESS)
+        status = pjmedia_codec_mgr_get_default_param(codecs, info, &param);
+    if (status == PJ_SUCCESS)
+        status = pjmedia_codec_opus_get_config(&config);
+    if (status != PJ_SUCCESS)
+        return status;
+    config.sample_rate = rate;
+    config.complexity = complexity;
+    return pjmedia_codec_opus_set_default_param(&config, &param);
+}

@@ -58,6 +58,9 @@ void pjsys_stun_config_init(pj_stun_config *config, pj_pool_factory *factory, pj
  * the pool that events are kept in. */
 pj_size_t pjsys_media_event_during_hangup(pjsua_call_id call, pjmedia_event *event);
 
+/* Opus for speech: the rate of its port in Hz, 8000 to 48000, and its complexity, 0 to 10. PJSUA is initialised. */
+pj_status_t pjsys_opus_set_speech(unsigned rate, unsigned complexity);
+
 /* "2.7.0" */
 const char *pjsys_srtp_version(void);
 

@@ -155,6 +155,7 @@ impl Instance {
         let (wake, waker) = WakeSocket::register(pool, ioqueue)?;
         self.wake = Some(wake);
         event::install_waker(waker.clone());
+        codec::set_up_for_speech()?;
         self.codecs = codec::compiled_in()?;
         // SAFETY: PJSUA is initialised. The returned port of the bridge is never used: the bridge has no clock.
         unsafe { sys::pjsua_set_no_snd_dev() };
