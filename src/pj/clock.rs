@@ -2,7 +2,8 @@
 //!
 //! A thread wakes every 5 ms and serves the streams whose turn it is, so that a thread's calls do not all send at
 //! once, and packet times of 10, 20, 30 and 40 ms have the same clock. A tick that comes late is made up for as long
-//! as it is late by less than a packet; after a longer stall a stream goes on from now, without a burst of packets.
+//! as it is late by less than a packet; after a longer stall each stream sends one packet and goes on from now, without
+//! a burst.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use super::media::{CallMedia, MOST_SAMPLES, PinnedStream};
 use super::thread::Registration;
 use crate::audio::SampleRate;
 
-/// The clock's grain.
-const SLOT: Duration = Duration::from_millis(5);
+/// The clock's grain, in milliseconds.
+const SLOT_MS: u64 = 5;
 
 /// A media clock. Dropping it ends its threads, after each has let go of its streams.
 pub(crate) struct Clock {
@@ -154,10 +155,9 @@ impl Worker {
                 slot = slot_at(started, Instant::now());
                 self.enlist(entry, slot);
             }
-            let now = slot_at(started, Instant::now());
-            // Behind by less than 200 ms the missed slots are worked off: each is some streams' turn.
-            slot = if now > slot + 40 { now } else { slot + 1 };
-            let due = started + SLOT * u32::try_from(slot).unwrap_or(u32::MAX);
+            // Behind, the streams of all missed slots have their turn at once, each of them once.
+            slot = slot_at(started, Instant::now()).max(slot + 1);
+            let due = started + Duration::from_millis(SLOT_MS * slot);
             if let Some(wait) = due.checked_duration_since(Instant::now()) {
                 thread::sleep(wait);
             }
@@ -178,13 +178,13 @@ impl Worker {
 
     /// Gives a new stream the sub-slot that the fewest others of its packet time have.
     fn enlist(&mut self, mut entry: Entry, slot: u64) {
-        let period = entry.period;
-        let turns = |phase: u64| self.entries.iter().filter(|other| other.next % period == phase).count();
+        let period = entry.turn.period;
+        let turns =
+            |phase: u64| self.entries.iter().filter(|other| other.turn.next % period == phase).count();
         let phase = (0..period).min_by_key(|phase| turns(*phase)).unwrap_or_default();
-        entry.next = slot - slot % period + phase;
-        if entry.next <= slot {
-            entry.next += period;
-        }
+        entry.turn.next = slot - slot % period + phase;
+        // Not a turn that is over.
+        entry.turn.take(slot);
         self.entries.push(entry);
     }
 
@@ -192,19 +192,14 @@ impl Worker {
         let (mut served, mut late) = (0, 0);
         let before = self.entries.len();
         self.entries.retain_mut(|entry| {
-            if entry.next <= slot {
+            if let Some(missed) = entry.turn.take(slot) {
                 // Looked at when it is due: at each slot it would cost each call a cache line.
                 if entry.off.load(Ordering::Acquire) {
                     return false;
                 }
                 entry.frame(&mut self.buffer);
                 served += 1;
-                entry.next += entry.period;
-                if entry.next <= slot {
-                    late += 1;
-                    // The same phase as before, from now on.
-                    entry.next += (slot - entry.next) / entry.period * entry.period + entry.period;
-                }
+                late += u64::from(missed > 0);
             }
             true
         });
@@ -215,7 +210,24 @@ impl Worker {
 }
 
 fn slot_at(started: Instant, now: Instant) -> u64 {
-    u64::try_from(now.duration_since(started).as_millis() / SLOT.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(now.duration_since(started).as_millis()).unwrap_or(u64::MAX) / SLOT_MS
+}
+
+/// When a stream's frames are due, in slots.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    period: u64,
+    next: u64,
+}
+
+impl Turn {
+    /// Whether a frame is due by `slot`, and then how many turns were missed and are left out. The one after is in the
+    /// same phase as ever.
+    fn take(&mut self, slot: u64) -> Option<u64> {
+        let missed = slot.checked_sub(self.next)? / self.period;
+        self.next += (missed + 1) * self.period;
+        Some(missed)
+    }
 }
 
 /// One stream on the clock.
@@ -223,10 +235,7 @@ struct Entry {
     stream: Arc<PinnedStream>,
     media: Arc<CallMedia>,
     off: Arc<AtomicBool>,
-    /// Slots between two frames.
-    period: u64,
-    /// The slot of the next frame.
-    next: u64,
+    turn: Turn,
     /// Frames until RTCP is read.
     control_in: u32,
 }
@@ -237,13 +246,13 @@ const FRAMES_PER_CONTROL: u32 = 50;
 impl Entry {
     fn new(stream: Arc<PinnedStream>, media: Arc<CallMedia>, off: Arc<AtomicBool>) -> Self {
         let microseconds = stream.samples_per_frame() as u64 * 1_000_000 / u64::from(stream.clock_rate());
-        let period = (microseconds / SLOT.as_micros() as u64).max(1);
+        let period = (microseconds / (1000 * SLOT_MS)).max(1);
         if let (Ok(rate), Some(queues)) = (SampleRate::try_from(stream.clock_rate()), media.queues().as_mut())
         {
             queues.playout.set_wire_rate(rate);
             queues.listen.set_wire_rate(rate);
         }
-        Self { stream, media, off, period, next: 0, control_in: 0 }
+        Self { stream, media, off, turn: Turn { period, next: 0 }, control_in: 0 }
     }
 
     /// Moves one frame each way.
@@ -274,5 +283,40 @@ fn request_real_time() {
             "real-time scheduling is not permitted, packets may leave some milliseconds late; permit it by \
              CAP_SYS_NICE, by LimitRTPRIO=10 in the systemd unit, or by `rtprio 10` in limits.conf"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turn;
+
+    /// The slots in which a stream with packets of 20 ms is served, when the clock wakes in these.
+    fn served(wakes: impl IntoIterator<Item = u64>) -> (Vec<u64>, u64) {
+        let mut turn = Turn { period: 4, next: 2 };
+        let mut late = 0;
+        let mut slots = Vec::new();
+        for slot in wakes {
+            if let Some(missed) = turn.take(slot) {
+                slots.push(slot);
+                late += missed;
+            }
+        }
+        (slots, late)
+    }
+
+    #[test]
+    fn a_stream_is_served_once_a_packet_time() {
+        assert_eq!(served(0..16), (vec![2, 6, 10, 14], 0));
+    }
+
+    #[test]
+    fn a_tick_that_is_late_by_less_than_a_packet_is_made_up_for() {
+        // The clock slept through slots 6 to 8: the packet leaves late, and the next one in time.
+        assert_eq!(served((0..6).chain(9..16)), (vec![2, 9, 10, 14], 0));
+    }
+
+    #[test]
+    fn a_stall_of_200_ms_is_followed_by_one_packet_and_not_by_ten() {
+        assert_eq!(served((0..4).chain(44..56)), (vec![2, 44, 46, 50, 54], 9));
     }
 }
