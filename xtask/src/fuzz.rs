@@ -20,9 +20,10 @@ pub(crate) struct Options {
 
 /// What cargo-fuzz has rustc do: coverage and comparisons are told to libFuzzer, and `cfg(fuzzing)` has pjsip-sys ask
 /// clang for the same.
-const COVERAGE: [&str; 8] = [
+const FLAGS: [&str; 9] = [
     "--cfg",
     "fuzzing",
+    "-Zsanitizer=address",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -36,7 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let targets = targets(options.target.as_deref())?;
     packages::ensure(&[packages::BUILD, packages::FUZZ])?;
     vendor::run()?;
-    let build = Build::address("fuzz", &COVERAGE)?;
+    let build = Build::address("fuzz", &FLAGS)?;
     let arguments =
         ["build", "--profile", "fuzz", "--package", "outdial-fuzz", "--features", "libfuzzer", "--bins"];
     build.cargo(&arguments).run()?;

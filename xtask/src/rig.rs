@@ -19,7 +19,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let mut command = Command::new("setarch");
         command.arg("--addr-no-randomize").arg(&rig).args([workers, calls]);
         let suppressions = crate::root().join("pjsip-sys/rig/tsan.supp");
-        command.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
+        // A long history, or the second stack is often lost, which no suppression finds then.
+        command.env("TSAN_OPTIONS", format!("history_size=7 suppressions={}", suppressions.display()));
         Step::new(command).run()?;
     }
     Ok(())

@@ -19,8 +19,7 @@ impl Build {
     /// With AddressSanitizer, and with each block of PJSIP's pools as one of malloc, so that its bounds and its end are
     /// seen.
     pub(crate) fn address(folder: &'static str, flags: &[&str]) -> anyhow::Result<Self> {
-        let flags = [&["-Zsanitizer=address"], flags].concat().join(" ");
-        Ok(Self { host: host()?, folder, flags, sanitizer: "address" })
+        Ok(Self { host: host()?, folder, flags: flags.join(" "), sanitizer: "address" })
     }
 
     /// cargo, to build in this way. A target, even if it is this machine, keeps the flags from build scripts.

@@ -68,7 +68,7 @@ fn under_valgrind() -> anyhow::Result<()> {
 fn with_address_sanitizer(options: &Options) -> anyhow::Result<()> {
     packages::ensure(&[packages::BUILD, packages::TEST])?;
     vendor::run()?;
-    let build = Build::address("asan", &[])?;
+    let build = Build::address("asan", &["-Zsanitizer=address"])?;
     // Those that break PJSIP off in the middle leave its pools behind, where calls that end in order must not.
     let functions = runner(|arguments| build.cargo(arguments), &["--package", "pjsip-sys"], options);
     functions.environment("ASAN_OPTIONS", "detect_leaks=0").run()?;
