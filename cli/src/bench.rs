@@ -5,6 +5,7 @@ mod capacity;
 mod codec;
 mod floor;
 mod peer;
+mod plot;
 mod probe;
 mod reflector;
 mod resources;
@@ -33,6 +34,7 @@ enum What {
     Capacity(capacity::CapacityCommand),
     Floor(floor::FloorCommand),
     Setup(setup::SetupCommand),
+    Plot(plot::PlotCommand),
     /// The callee and RTP reflector that the others start
     #[command(hide = true)]
     Callee(callee::CalleeCommand),
@@ -44,6 +46,7 @@ impl BenchCommand {
             What::Capacity(command) => command.run().await,
             What::Floor(command) => command.run(),
             What::Setup(command) => command.run().await,
+            What::Plot(command) => command.run(),
             What::Callee(command) => command.run(),
         }
     }
