@@ -305,6 +305,8 @@ mod tests {
                 allow_prefixes: vec![to.digits()[..cut].to_owned()],
                 allow_countries: if countries { vec!["DE".into()] } else { Vec::new() },
                 allow_premium: true,
+                // +49 999… begins like an emergency service's number, which is another rule.
+                allow_emergency: true,
                 ..Rules::default()
             };
             let refusal = rules.judge_number(&to).unwrap_err();
