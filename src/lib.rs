@@ -43,7 +43,8 @@
 //! ```
 //!
 //! PJSIP is one instance per process, and one thread of ours uses it. No task ever waits in a lock that PJSIP holds, no
-//! callback runs code of the application, and dropping a handle posts a message and returns.
+//! callback runs code of the application, and dropping a handle posts a message and returns. Host names are looked up on a
+//! thread of their own, which starts with the first name.
 
 pub mod audio;
 pub mod audit;

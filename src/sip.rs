@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod error;
 pub mod gate;
+mod locate;
 mod registration;
 mod trunk;
 

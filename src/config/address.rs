@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 /// A server: a name or an IP address, and a port if it is not the usual one.
 ///
 /// Written `sip.example.com`, `sip.example.com:5070`, `192.0.2.1`, `[2001:db8::1]:5061`. Without a port, the name is
-/// looked up by SRV first (RFC 3263 section 4.2).
+/// looked up by NAPTR and SRV first (RFC 3263 section 4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     /// A name in lower case, or an address without brackets.

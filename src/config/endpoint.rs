@@ -1,8 +1,8 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::section::Section;
-use super::values::Time;
+use super::values::{Nameserver, Time};
 use super::{PortRange, Problem};
 
 /// The most calls that the compiled-in tables have room for.
@@ -24,6 +24,9 @@ pub struct EndpointConfig {
     pub rtp_ports: PortRange,
     /// The address that the world sees, where a fixed translation (NAT) stands between. Default: none.
     pub public_address: Option<IpAddr>,
+    /// The name servers to ask, each an address with a port if it is not 53. Default: none, which means those of
+    /// `/etc/resolv.conf`. `/etc/hosts` is looked at first in either case.
+    pub nameservers: Vec<SocketAddr>,
     /// Retransmission timers of RFC 3261 section 17. Defaults 500 ms, 4 s and 5 s.
     pub timers: Timers,
 }
@@ -54,6 +57,7 @@ impl Default for EndpointConfig {
             max_calls: 32,
             rtp_ports: PortRange::DEFAULT,
             public_address: None,
+            nameservers: Vec::new(),
             timers: Timers::default(),
         }
     }
@@ -67,6 +71,9 @@ impl EndpointConfig {
         section.set("max_calls", &mut endpoint.max_calls);
         section.set("rtp_ports", &mut endpoint.rtp_ports);
         section.set("public_address", &mut endpoint.public_address);
+        if let Some(servers) = section.take::<Vec<Nameserver>>("nameservers") {
+            endpoint.nameservers = servers.into_iter().map(|server| server.0).collect();
+        }
         if let Some(mut timers) = section.table("timers") {
             for (key, timer) in [
                 ("t1", &mut endpoint.timers.t1),
@@ -103,6 +110,9 @@ impl EndpointConfig {
         }
         if self.public_address.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
             problem("public_address", "must be an address that others can send to".into());
+        }
+        if self.nameservers.iter().any(|server| server.ip().is_unspecified() || server.port() == 0) {
+            problem("nameservers", "must be addresses that packets can be sent to".into());
         }
         let Timers { t1, t2, t4 } = self.timers;
         if t1 < Duration::from_millis(50) || t1 > t2 || t2 > t4 || t4 > Duration::from_secs(60) {

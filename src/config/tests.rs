@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -143,6 +144,29 @@ fn unknown_keys_are_refused_with_line_and_suggestion() {
     ];
     for (line, key, message) in cases {
         refuses(&format!("{TRUNK}{line}"), &[(3, &format!("trunks.main.{key}"), message)]);
+    }
+}
+
+#[test]
+fn name_servers_are_addresses_with_or_without_a_port() {
+    let servers = |value: &str| {
+        let text = format!("[endpoint]\nnameservers = {value}\n{TRUNK}");
+        Config::parse(&text).map(|config| config.endpoint.nameservers)
+    };
+    let expected: Vec<SocketAddr> =
+        ["192.0.2.53:53", "127.0.0.1:5353", "[2001:db8::53]:53", "[2001:db8::53]:54"]
+            .map(|a| a.parse().unwrap())
+            .to_vec();
+    let value = r#"["192.0.2.53", "127.0.0.1:5353", "2001:db8::53", "[2001:db8::53]:54"]"#;
+    assert_eq!(servers(value).unwrap(), expected);
+    for (wrong, message) in [
+        ("[\"ns.example.com\"]", "is an address"),
+        ("\"192.0.2.53\"", "sequence"),
+        ("[\"0.0.0.0\"]", "can be sent to"),
+        ("[\"192.0.2.53:0\"]", "can be sent to"),
+    ] {
+        let error = servers(wrong).unwrap_err().to_string();
+        assert!(error.contains("endpoint.nameservers") && error.contains(message), "{wrong}: {error}");
     }
 }
 

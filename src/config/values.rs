@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -168,6 +169,21 @@ pub enum IdentityHeader {
     Ppi,
     /// Remote-Party-ID, never standardised, of old PBXs and of FreeSWITCH.
     Rpid,
+}
+
+/// A name server: `192.0.2.53`, `[2001:db8::53]:5353`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nameserver(pub(super) SocketAddr);
+
+impl<'de> Deserialize<'de> for Nameserver {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let usual = |ip: IpAddr| SocketAddr::new(ip, 53);
+        let address = text.parse::<SocketAddr>().ok().or_else(|| text.parse().ok().map(usual));
+        address.map(Self).ok_or_else(|| {
+            de::Error::custom("a name server is an address, such as 192.0.2.53 or 192.0.2.53:5353")
+        })
+    }
 }
 
 /// A certificate or a private key in PEM: a file, or a secret that holds the text itself.

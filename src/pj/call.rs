@@ -1,6 +1,7 @@
 //! Calls in PJSUA's slots.
 
 use std::ffi::c_void;
+use std::net::SocketAddr;
 use std::ptr;
 
 use pjsip_sys as sys;
@@ -32,10 +33,12 @@ pub(crate) struct OutboundCall<'a> {
     pub(crate) headers: &'a [(String, String)],
     /// Whether a 3xx may be followed.
     pub(crate) allow_redirects: bool,
+    /// Where the INVITE goes first, whatever the host of the target or of the route.
+    pub(crate) server: SocketAddr,
 }
 
 impl Instance {
-    /// Makes a call: the INVITE is handed to the transport before this returns, unless a name must be resolved first.
+    /// Makes a call: the INVITE is handed to the transport before this returns.
     #[doc(alias = "pjsua_call_make_call")]
     pub(crate) fn make_call(&self, call: &OutboundCall<'_>) -> Result<CallSlot, PjError> {
         // SAFETY: records of numbers, texts and links, for which zeros are valid; the functions fill them.
@@ -72,7 +75,7 @@ impl Instance {
         let user_data = ptr::without_provenance_mut::<c_void>(call.key.0 as usize);
         let mut slot = 0;
         // SAFETY: PJSUA runs on this thread; it copies what it keeps of records, texts and headers.
-        let status = unsafe {
+        let status = self.towards(call.server, || unsafe {
             sys::pjsua_call_make_call(
                 call.account.0,
                 &raw const target,
@@ -81,7 +84,7 @@ impl Instance {
                 &raw const *message,
                 &raw mut slot,
             )
-        };
+        });
         check("pjsua_call_make_call", status).inspect_err(|_| callbacks::forget(call.key))?;
         Ok(CallSlot(slot))
     }

@@ -131,7 +131,7 @@ unsafe fn srtp_suite(transport: &mut sys::pjmedia_transport_info) -> Option<Stri
 }
 
 /// Translates PJLIB's socket address.
-fn socket_addr(address: &sys::pj_sockaddr) -> Option<SocketAddr> {
+pub(super) fn socket_addr(address: &sys::pj_sockaddr) -> Option<SocketAddr> {
     let mut buffer = [0; 64];
     // SAFETY: the address is initialised (its family is read first); with the flags for port and brackets the text
     // is at most 54 bytes.
@@ -331,7 +331,8 @@ unsafe extern "C" fn on_transport_state(
         // SAFETY: the name belongs to the transport.
         let host = unsafe { strings::copy(&transport.remote_name.host) };
         let port = u16::try_from(transport.remote_name.port).unwrap_or_default();
-        emit(PjEvent::TransportFailed(TransportFailure { remote: (host, port), cause }));
+        let address = socket_addr(&transport.key.rem_addr);
+        emit(PjEvent::TransportFailed(TransportFailure { remote: (host, port), address, cause }));
     });
 }
 

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::account::AccountId;
 use super::media::PinnedStream;
+use super::resolver::{Protocol, Question};
 use super::wake::Waker;
 
 /// Our own name for a call. PJSUA's call slots are used again as soon as they are free; this never is.
@@ -39,6 +40,8 @@ pub(crate) struct NegotiatedMedia {
 pub(crate) struct TransportFailure {
     /// The far end as the trunk named it, and its port.
     pub(crate) remote: (String, u16),
+    /// The far end's address.
+    pub(crate) address: Option<SocketAddr>,
     /// Why, in words for an operator; for TLS with what is wrong with the certificate.
     pub(crate) cause: String,
 }
@@ -50,9 +53,19 @@ pub(crate) struct Connection(pub(super) usize);
 /// One thing that happened inside PJSIP.
 #[derive(Debug)]
 pub(crate) enum PjEvent {
-    /// A request with our Call-ID left for the transport. A connection may still be in the making: it keeps the
+    /// A request left for the transport, towards `server`. A connection may still be in the making: it keeps the
     /// request until it is up, or fails.
-    RequestSent { call_id: String, method: Method, connection: Option<Connection> },
+    RequestSent {
+        call_id: String,
+        /// The tag of From, which tells several attempts of one call apart.
+        tag: String,
+        method: Method,
+        server: Option<SocketAddr>,
+        connection: Option<Connection>,
+    },
+    /// PJSIP wants to know where a host is, and waits for
+    /// [`Instance::resolved`](super::Instance::resolved).
+    Resolve { question: Question, host: String, port: Option<u16>, protocol: Protocol },
     /// A connection is up; what waited for it is on its way.
     Connected(Connection),
     /// A connection is no more.
@@ -60,6 +73,8 @@ pub(crate) enum PjEvent {
     /// A response to one of our requests came in.
     Response {
         call_id: String,
+        /// The tag of From: our own.
+        tag: String,
         method: Method,
         code: u16,
         phrase: String,

@@ -11,6 +11,7 @@ use pjsip_sys as sys;
 use super::error::{PjError, check};
 use super::event::PjEvent;
 use super::record::filled;
+use super::resolver::Questions;
 use super::wake::WakeSocket;
 use super::wire::{Gate, WireModule};
 use super::{Waker, callbacks, codec, event, log, strings};
@@ -81,6 +82,8 @@ pub(crate) struct Instance {
     wake: Option<WakeSocket>,
     codecs: Vec<String>,
     codec_order: Vec<String>,
+    /// Answers what PJSIP asks till the end, and says no at the end.
+    questions: Option<Questions>,
     _created: Created,
     /// Linked into the endpoint until `_created` destroys it.
     wire: Option<WireModule>,
@@ -128,6 +131,7 @@ impl Instance {
             wake: None,
             codecs: Vec::new(),
             codec_order: Vec::new(),
+            questions: None,
             _created: Created,
             wire: None,
             _claim: claim,
@@ -150,6 +154,7 @@ impl Instance {
         }
         PORT_POOL.store(pool, Ordering::Release);
         self.wire = Some(WireModule::register(endpoint, settings.gate)?);
+        self.questions = Some(Questions::take_over(endpoint)?);
         // SAFETY: the endpoint runs.
         let ioqueue = unsafe { sys::pjsip_endpt_get_ioqueue(endpoint) };
         let (wake, waker) = WakeSocket::register(pool, ioqueue)?;
@@ -191,6 +196,8 @@ fn set_timers((t1, t2, t4): (Duration, Duration, Duration)) {
     unsafe {
         let settings = &mut (*sys::pjsys_sip_cfg()).tsx;
         (settings.t1, settings.t2, settings.t4) = (ms(t1), ms(t2), ms(t4));
+        // Timers B, D, F, H: 32 s with the usual T1.
+        settings.td = ms(t1 * 64);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use pjsip_sys as sys;
 
-use super::callbacks::guarded;
+use super::callbacks::{self, guarded};
 use super::event::{Connection, Method, PjEvent, emit};
 use super::strings;
 
@@ -114,6 +114,7 @@ unsafe extern "C" fn on_rx_response(rdata: *mut sys::pjsip_rx_data) -> sys::pj_b
         let (code, phrase) = message.status();
         emit(PjEvent::Response {
             call_id: message.call_id(),
+            tag: message.tag(),
             method: message.method(),
             code,
             phrase,
@@ -131,10 +132,14 @@ unsafe extern "C" fn on_tx_request(tdata: *mut sys::pjsip_tx_data) -> sys::pj_st
         // SAFETY: PJSIP passes a message that has been printed into its buffer, alive during the callback.
         unsafe { trace_sent(tdata) };
         // SAFETY: as above; the headers are those of a request that PJSIP built.
-        if let Some((call_id, method)) = unsafe { identify(tdata) } {
-            // SAFETY: as above; a message that is being sent has a transport.
-            let connection = unsafe { tdata.as_ref().and_then(|tdata| connection(tdata.tp_info.transport)) };
-            emit(PjEvent::RequestSent { call_id, method, connection });
+        if let Some((call_id, tag, method)) = unsafe { identify(tdata) } {
+            // SAFETY: as above; a message that is being sent has a transport and an address that it goes to.
+            let (connection, server) = unsafe {
+                let info = tdata.as_ref().map(|tdata| &tdata.tp_info);
+                let connection = info.and_then(|info| connection(info.transport));
+                (connection, info.and_then(|info| callbacks::socket_addr(&info.dst_addr)))
+            };
+            emit(PjEvent::RequestSent { call_id, tag, method, server, connection });
         }
     });
     0
@@ -167,6 +172,12 @@ impl<'a> Received<'a> {
     fn call_id(&self) -> String {
         // SAFETY: PJSIP drops messages without Call-ID before modules see them; the header belongs to the message.
         unsafe { self.rdata.msg_info.cid.as_ref().map(|cid| strings::copy(&cid.id)) }.unwrap_or_default()
+    }
+
+    /// The tag of From.
+    fn tag(&self) -> String {
+        // SAFETY: as for the Call-ID.
+        unsafe { self.rdata.msg_info.from.as_ref().map(|from| strings::copy(&from.tag)) }.unwrap_or_default()
     }
 
     fn method(&self) -> Method {
@@ -317,18 +328,20 @@ unsafe fn trace_sent(tdata: *mut sys::pjsip_tx_data) {
     }
 }
 
-/// The Call-ID and method of a request that is being sent.
+/// The Call-ID, the tag of From and the method of a request that is being sent.
 ///
 /// # Safety
 ///
 /// As for [`trace_sent`].
-unsafe fn identify(tdata: *mut sys::pjsip_tx_data) -> Option<(String, Method)> {
-    // SAFETY: the message belongs to the record; a header of type Call-ID is a Call-ID header.
+unsafe fn identify(tdata: *mut sys::pjsip_tx_data) -> Option<(String, String, Method)> {
+    // SAFETY: the message belongs to the record; a header of type Call-ID is a Call-ID header, and so with From.
     unsafe {
         let message = tdata.as_ref()?.msg.as_ref()?;
         let header = sys::pjsip_msg_find_hdr(message, sys::PJSIP_H_CALL_ID, ptr::null());
         let call_id = strings::copy(&header.cast::<sys::pjsip_cid_hdr>().as_ref()?.id);
-        Some((call_id, method(&message.line.req.method)))
+        let from = sys::pjsip_msg_find_hdr(message, sys::PJSIP_H_FROM, ptr::null());
+        let tag = strings::copy(&from.cast::<sys::pjsip_from_hdr>().as_ref()?.tag);
+        Some((call_id, tag, method(&message.line.req.method)))
     }
 }
 

@@ -1,10 +1,12 @@
 //! A call as the control thread keeps it, from the order to dial until its `Ended`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::control::{DialOrder, Invite};
 use crate::call::{
     CallLog, CallMachine, EndFacts, Ending, LocalCause, MediaStats, Signal, SipStatus, mos, parse_reason,
 };
@@ -24,6 +26,9 @@ pub(super) struct ActiveCall {
     pub(super) slot: Option<CallSlot>,
     pub(super) media: Arc<CallMedia>,
     log: Arc<CallLog>,
+    /// What its INVITE says, whichever server it goes to.
+    pub(super) invite: Invite,
+    attempt: Attempt,
     machine: CallMachine,
     /// Who waits for the INVITE to leave.
     dialer: Option<oneshot::Sender<Result<(), DialError>>>,
@@ -53,6 +58,19 @@ pub(super) enum Offer {
     Resume,
 }
 
+/// Where the INVITE goes.
+#[derive(Default)]
+struct Attempt {
+    /// The server that it went to, or goes to.
+    server: Option<SocketAddr>,
+    /// The tag of its From: what comes for an earlier attempt does not count.
+    tag: Option<String>,
+    /// Servers that failed.
+    tried: Vec<SocketAddr>,
+    /// A 3xx was followed, to a server that the trunk's name does not stand for.
+    redirected: bool,
+}
+
 /// Whether RTP still comes.
 #[derive(Default)]
 struct Watch {
@@ -62,15 +80,16 @@ struct Watch {
 }
 
 impl ActiveCall {
-    pub(super) fn new(order: super::control::DialOrder) -> (Self, super::control::Invite) {
-        let super::control::DialOrder { key, trunk, media, log, dialer, ring_timeout, talk_limit, invite } =
-            order;
-        let call = Self {
+    pub(super) fn new(order: DialOrder) -> Self {
+        let DialOrder { key, trunk, media, log, dialer, ring_timeout, talk_limit, invite } = order;
+        Self {
             key,
             trunk,
             slot: None,
             media,
             log,
+            invite,
+            attempt: Attempt::default(),
             machine: CallMachine::default(),
             dialer: Some(dialer),
             stream: None,
@@ -85,8 +104,7 @@ impl ActiveCall {
             offer: None,
             offer_again_at: None,
             watch: Watch::default(),
-        };
-        (call, invite)
+        }
     }
 
     /// The Call-ID.
@@ -100,6 +118,48 @@ impl ActiveCall {
         if !events.is_empty() {
             self.log.append(events);
         }
+    }
+
+    /// The INVITE goes to this server, which is another one than those before.
+    pub(super) fn goes_to(&mut self, server: SocketAddr) {
+        let tried = std::mem::take(&mut self.attempt.tried);
+        self.attempt = Attempt { server: Some(server), tag: None, tried, redirected: false };
+        let EndFacts { final_status, q850, retry_after, .. } = &mut self.facts;
+        (*final_status, *q850, *retry_after) = (None, None, None);
+        self.described = false;
+    }
+
+    /// The INVITE was handed to a transport, with this tag in From.
+    pub(super) fn left_for(&mut self, server: Option<SocketAddr>, tag: String) {
+        self.attempt.server = server.or(self.attempt.server);
+        self.attempt.tag = Some(tag);
+    }
+
+    /// Whether a message with this tag is of the attempt that counts.
+    pub(super) fn is_tagged(&self, tag: &str) -> bool {
+        self.attempt.tag.as_deref() == Some(tag)
+    }
+
+    /// The server failed. Returns it, if it is one that the trunk's name stands for.
+    pub(super) fn server_failed(&mut self) -> Option<SocketAddr> {
+        let server = self.attempt.server.filter(|_| !self.attempt.redirected)?;
+        self.attempt.tried.push(server);
+        Some(server)
+    }
+
+    /// The servers that failed.
+    pub(super) fn tried(&self) -> &[SocketAddr] {
+        &self.attempt.tried
+    }
+
+    /// The server that it went to, or goes to.
+    pub(super) fn server(&self) -> Option<SocketAddr> {
+        self.attempt.server
+    }
+
+    /// Whether whoever dialled stopped waiting before there was a call.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.dialer.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 
     /// The INVITE left. Returns false when nobody waits for the call any more.
@@ -130,6 +190,11 @@ impl ActiveCall {
         self.described
     }
 
+    /// Whether a response said that the callee's end was reached.
+    pub(super) fn has_rung(&self) -> bool {
+        self.machine.reached()
+    }
+
     /// Whether the callee picked up.
     pub(super) fn is_answered(&self) -> bool {
         self.machine.answered_at().is_some()
@@ -138,6 +203,7 @@ impl ActiveCall {
     /// A response to an INVITE.
     pub(super) fn response(&mut self, now: Instant, status: SipStatus, has_sdp: bool) {
         self.described |= has_sdp;
+        self.attempt.redirected |= (300..400).contains(&status.code);
         if status.code < 200 {
             self.signal(now, Signal::Provisional { media: has_sdp && status.code > 100, status });
         } else if !self.is_answered() {

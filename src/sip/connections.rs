@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::trunk::Trunk;
 use crate::pj::{Connection, TransportFailure};
 
 /// How long the failures are remembered: a call that fails by one is told so within this time.
@@ -49,13 +48,10 @@ impl Connections {
         self.failures.push((now, failure));
     }
 
-    /// Why the latest connection to a trunk failed, if one did just now.
-    pub(super) fn failure_to(&self, trunk: &Trunk) -> Option<String> {
-        let (_, failure) = self
-            .failures
-            .iter()
-            .rev()
-            .find(|(at, failure)| at.elapsed() < MEMORY && trunk.is_reached_by(&failure.remote.0))?;
+    /// Why the latest of these connections failed, if one did just now.
+    pub(super) fn failure(&self, concerns: impl Fn(&TransportFailure) -> bool) -> Option<String> {
+        let (_, failure) =
+            self.failures.iter().rev().find(|(at, failure)| at.elapsed() < MEMORY && concerns(failure))?;
         Some(failure.cause.clone())
     }
 }

@@ -1,24 +1,29 @@
 //! The control thread: it alone uses PJSIP, and all that happens to a call happens here, one thing after the other.
 
+mod placing;
+
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError, unbounded};
+use placing::Waiting;
 use tokio::sync::oneshot;
 
 use super::StartError;
 use super::active::{ActiveCall, Offer};
 use super::connections::Connections;
 use super::endpoint::Counters;
+use super::locate::{self, Directory, Found, Lookups, Query};
 use super::trunk::{Trunk, TrunkSetup};
 use crate::audio::dtmf::Digit;
 use crate::call::{
     Answered, CallError, CallLog, Command, LocalCause, Signal, SipStatus, TransferOutcome, TransferTarget,
 };
-use crate::config::DtmfMethod;
+use crate::config::{DtmfMethod, Transport};
 use crate::pj::{
-    CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, OutboundCall, PinnedStream, PjEvent, Waker,
+    CallKey, CallMedia, Clock, Instance, Method, NegotiatedMedia, PinnedStream, PjEvent, Protocol, Waker,
 };
 use crate::provider::{CapacityLimit, DialError, Shutdown};
 
@@ -73,6 +78,13 @@ pub(super) struct Control {
     max_calls: usize,
     by_call_id: HashMap<String, CallKey>,
     connections: Connections,
+    directory: Directory,
+    lookups: Lookups,
+    found: Receiver<Found>,
+    /// What goes on when a name has been looked up.
+    waiting: Vec<(Query, Waiting)>,
+    /// Whether addresses are IPv6.
+    ipv6: bool,
     counters: Arc<Counters>,
     media_checked: Instant,
     leaving: Option<Leaving>,
@@ -98,11 +110,17 @@ pub(super) struct Parts {
     pub(super) trunks: Vec<Trunk>,
     pub(super) max_calls: usize,
     pub(super) counters: Arc<Counters>,
+    /// Name servers to ask instead of the system's.
+    pub(super) nameservers: Vec<SocketAddr>,
+    pub(super) ipv6: bool,
 }
 
 impl Control {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { clock, instance, waker, orders, events, trunks, max_calls, counters } = parts;
+        let Parts { clock, instance, waker, orders, events, trunks, max_calls, counters, nameservers, ipv6 } =
+            parts;
+        let (found_in, found) = unbounded();
+        let lookups = Lookups::new(nameservers, found_in, waker.clone());
         Self {
             clock,
             instance,
@@ -114,6 +132,11 @@ impl Control {
             calls: HashMap::new(),
             by_call_id: HashMap::new(),
             connections: Connections::default(),
+            directory: Directory::default(),
+            lookups,
+            found,
+            waiting: Vec::new(),
+            ipv6,
             counters,
             media_checked: Instant::now(),
             leaving: None,
@@ -126,6 +149,7 @@ impl Control {
             // Cleared before the queues are looked at: what comes after the look wakes the poll below.
             self.waker.acknowledge();
             self.take_events();
+            self.take_found();
             self.take_orders();
             self.look_at_the_time();
             if self.has_left() {
@@ -190,43 +214,15 @@ impl Control {
     }
 
     fn dial(&mut self, order: DialOrder) {
-        let (mut call, invite) = ActiveCall::new(order);
+        let mut call = ActiveCall::new(order);
         if let Err(error) = self.admit(&call) {
             return call.refuse(error);
         }
-        let trunk = &self.trunks[call.trunk];
-        let codecs: Vec<&str> = trunk.codecs().collect();
-        if let Err(error) = self.instance.set_offer(&codecs, trunk.ptime()) {
-            return call.refuse(DialError::Internal { detail: error.to_string() });
-        }
-        let call_id = call.id().to_owned();
-        let outbound = OutboundCall {
-            key: call.key,
-            account: trunk.account(),
-            target: &invite.target,
-            from: invite.from.as_deref(),
-            call_id: &call_id,
-            headers: &invite.headers,
-            allow_redirects: trunk.allows_redirects(),
-        };
-        match self.instance.make_call(&outbound) {
-            Ok(slot) => {
-                call.slot = Some(slot);
-                self.by_call_id.insert(call_id, call.key);
-                self.calls.insert(call.key, call);
-                self.count_calls();
-            }
-            Err(error) => {
-                let trunk = trunk.name().to_owned();
-                // The reason may have come beside the error: the connection that failed.
-                let events: Vec<PjEvent> = self.events.try_iter().collect();
-                for event in events {
-                    self.event(event);
-                }
-                let detail = self.failure_of(call.trunk).unwrap_or_else(|| error.to_string());
-                call.refuse(DialError::Unreachable { trunk, detail, source: Some(Box::new(error)) });
-            }
-        }
+        let key = call.key;
+        self.by_call_id.insert(call.id().to_owned(), key);
+        self.calls.insert(key, call);
+        self.count_calls();
+        self.place(Instant::now(), key);
     }
 
     fn admit(&self, call: &ActiveCall) -> Result<(), DialError> {
@@ -251,12 +247,23 @@ impl Control {
     fn event(&mut self, event: PjEvent) {
         let now = Instant::now();
         match event {
-            PjEvent::RequestSent { call_id, method: Method::Invite, connection } => {
+            PjEvent::RequestSent { call_id, tag, method: Method::Invite, server, connection } => {
+                if let Some(call) = self.call_by_id(&call_id) {
+                    call.left_for(server, tag);
+                }
                 if self.connections.carries(connection, &call_id) {
                     self.sent(now, &call_id);
                 }
             }
             PjEvent::RequestSent { .. } => {}
+            PjEvent::Resolve { question, host, port, protocol } => {
+                let transport = match protocol {
+                    Protocol::Udp => Transport::Udp,
+                    Protocol::Tcp => Transport::Tcp,
+                    Protocol::Tls => Transport::Tls,
+                };
+                self.resolve(now, question, Query::new(&host, port, transport, self.ipv6));
+            }
             PjEvent::Connected(connection) => {
                 for call_id in self.connections.connected(connection) {
                     self.sent(now, &call_id);
@@ -265,6 +272,7 @@ impl Control {
             PjEvent::ConnectionGone(connection) => self.connections.gone(connection),
             PjEvent::Response {
                 call_id,
+                tag,
                 method,
                 code,
                 phrase,
@@ -273,6 +281,10 @@ impl Control {
                 has_sdp,
                 secure_media,
             } => {
+                if self.call_by_id(&call_id).is_none_or(|call| !call.is_tagged(&tag)) {
+                    // Not a call's, or of an attempt that is given up.
+                    return;
+                }
                 let status = SipStatus::new(code, phrase);
                 self.response(now, &call_id, method, status, has_sdp, secure_media, (reason, retry_after));
             }
@@ -308,7 +320,18 @@ impl Control {
             }
             PjEvent::Registration { account, code, phrase, expires, error } => {
                 if let Some(trunk) = self.trunks.iter().find(|trunk| trunk.account() == account) {
-                    let lost = self.connections.failure_to(trunk);
+                    let registrar = trunk.registrar();
+                    if let Some(server) =
+                        self.directory.last(&registrar).filter(|_| matches!(code, 408 | 503))
+                    {
+                        // PJSUA tries again by itself, and finds the next one.
+                        self.directory.penalise(now, server, locate::PENALTY);
+                    }
+                    let order = self.directory.order(&registrar);
+                    let lost = self.connections.failure(|failure| {
+                        trunk.is_reached_by(&failure.remote.0)
+                            || failure.address.is_some_and(|address| order.contains(&address))
+                    });
                     trunk.registered(code, phrase, expires, lost.or(error));
                 }
             }
@@ -408,14 +431,13 @@ impl Control {
         self.instance.forget_call(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.slot = None;
-        if call.is_unsent() {
-            let trunk = call.trunk;
-            let detail = self.failure_of(trunk).unwrap_or_else(|| format!("{code} {phrase}"));
-            let trunk = self.trunks[trunk].name().to_owned();
-            if let Some(mut call) = self.remove(key) {
-                call.refuse(DialError::Unreachable { trunk, detail, source: None });
-            }
+        if self.goes_elsewhere(now, key, code) {
             return;
+        }
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if call.is_unsent() {
+            let detail = self.failure_of_call(key).unwrap_or_else(|| format!("{code} {phrase}"));
+            return self.refuse(key, detail, None);
         }
         if call.is_ending() {
             // PJSUA says so before CANCEL or BYE is on the wire. The last word is the far end's; without any sign of
@@ -439,7 +461,7 @@ impl Control {
         }
         let final_code = facts.final_status.as_ref().map(|status| status.code);
         let answered = call.is_answered();
-        let lost = self.failure_of(call.trunk);
+        let lost = self.failure_of_call(key);
         let (cause, detail) = match (final_code, code) {
             (Some(401 | 407), _) if !answered => {
                 let detail = self.trunks[call.trunk].credentials_failed().to_owned();
@@ -564,9 +586,14 @@ impl Control {
         self.counters.calls(self.calls.len(), self.instance.active_calls(), self.clock.stats());
     }
 
-    /// Why the trunk's connection failed lately.
-    fn failure_of(&self, trunk: usize) -> Option<String> {
-        self.connections.failure_to(&self.trunks[trunk])
+    /// Why the connection that a call was to take failed.
+    fn failure_of_call(&self, key: CallKey) -> Option<String> {
+        let call = self.calls.get(&key)?;
+        let trunk = &self.trunks[call.trunk];
+        self.connections.failure(|failure| match (failure.address, call.server()) {
+            (Some(failed), Some(server)) => failed == server,
+            _ => trunk.is_reached_by(&failure.remote.0),
+        })
     }
 
     fn look_at_the_time(&mut self) {

@@ -133,9 +133,13 @@ impl Endpoint {
         let (sender, orders) = unbounded();
         let (started, starting) = oneshot::channel();
         let theirs = Arc::clone(&counters);
+        let ipv6 = config.endpoint.bind.is_ipv6();
+        let nameservers = config.endpoint.nameservers.clone();
         thread::Builder::new().name("outdial-control".to_owned()).spawn(move || {
             let (events_in, events) = unbounded();
             let parts = set_up(&settings, setups, events_in).map(|(instance, clock, waker, trunks)| Parts {
+                ipv6,
+                nameservers,
                 clock,
                 instance,
                 waker,

@@ -9,9 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
 use super::StartError;
+use super::locate::Query;
 use super::registration::Registration;
 use crate::call::SipStatus;
-use crate::config::{Codec, Config, DtmfMethod, Pem, Srtp, Transport, TrunkConfig};
+use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
     AccountId, AccountSettings, ClientCertificate, Instance, PjError, SYSTEM_CA_FOLDER, SrtpPolicy,
     TlsSettings, TransportId, TransportKind,
@@ -276,6 +277,21 @@ impl Trunk {
     /// How this trunk writes a number.
     pub(super) fn request_uri(&self, number: &E164) -> String {
         self.config.request_uri(number)
+    }
+
+    /// What stands for the servers that its calls go to.
+    pub(super) fn destination(&self) -> Query {
+        self.query(self.config.first_hop())
+    }
+
+    /// What stands for the servers that it registers with.
+    pub(super) fn registrar(&self) -> Query {
+        let proxy = self.config.outbound_proxy.as_ref();
+        self.query(proxy.or(self.config.registrar()).unwrap_or(&self.config.server))
+    }
+
+    fn query(&self, server: &Server) -> Query {
+        Query::new(server.host(), server.port(), self.config.transport, self.settings.media_address.is_ipv6())
     }
 
     /// Whether a connection to `host` is this trunk's.
