@@ -4,11 +4,13 @@
 //! never rings twice for one idempotency key. One process owns it; others may [read](LedgerReader) it at the same time.
 
 mod book;
+mod entry;
 mod reader;
 
 use std::path::PathBuf;
 
-pub(crate) use book::{Keyed, Ledger, NewCall, OpenCall, Settled};
+pub(crate) use book::Ledger;
+pub(crate) use entry::{Keyed, NewCall, OpenCall, Settled};
 pub use reader::{CallRecord, LedgerReader};
 
 /// The name of the file in the records' folder.

@@ -1,22 +1,23 @@
 //! One attempt to call, from the decision to the last record.
 
+mod witness;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use rust_decimal::Decimal;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::Shared;
 use super::keys::Claim;
 use super::records::RecordsError;
 use super::recovery::rate;
-use super::{Shared, target};
 use crate::audit::{AuditEvent, CallEnded, CallStart};
 use crate::call::{
-    Call, CallEnd, CallError, CallEvent, CallId, CallWitness, EndReason, EndedBy, Events, LocalCause,
-    TransferOutcome, TransferTarget, WeakCall,
+    Call, CallEnd, CallEvent, CallId, CallWitness, EndReason, EndedBy, Events, LocalCause, TransferOutcome,
+    WeakCall,
 };
 use crate::config::{Carrier, Config, Plan, ProviderKind};
 use crate::ledger::{NewCall, Settled};
@@ -385,50 +386,6 @@ impl Attempt {
 
     fn call_id(&self) -> Option<String> {
         self.state().start.as_ref().map(|start| start.call_id.clone())
-    }
-}
-
-#[async_trait]
-impl Witness for Attempt {
-    async fn leaving(&self, call: &CallId) -> Result<(), DialError> {
-        self.wanted()?;
-        let row = self.begin(Some(call)).await?;
-        self.announce(row, call.as_str()).await
-    }
-
-    async fn sent(&self) -> Result<(), DialError> {
-        self.wanted()?;
-        self.begin(None).await?;
-        self.may_ring.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn stayed(&self) {
-        self.may_ring.store(false, Ordering::Relaxed);
-    }
-
-    fn price_follows(&self, price: oneshot::Receiver<Price>) {
-        self.state().price = Some(price);
-    }
-}
-
-#[async_trait]
-impl CallWitness for Attempt {
-    fn may_transfer(&self, target: &TransferTarget) -> Result<(), CallError> {
-        let refused = |Refusal { rule, reason }| CallError::Policy { rule, reason };
-        target::judge(&self.shared.config.policy, &mut self.shared.desk(), target).map_err(refused)
-    }
-
-    async fn transferring(&self, target: &TransferTarget) {
-        self.transfer(target::masked(target), "requested", None);
-    }
-
-    async fn keys_sent(&self, digits: &str, masked: bool) {
-        let Some(call_id) = self.call_id() else { return };
-        let masked = masked || self.shared.config.records.mask_dtmf;
-        let digits = if masked { "*".repeat(digits.chars().count()) } else { digits.to_owned() };
-        let event = AuditEvent::Dtmf { agent_id: self.request.agent.to_string(), call_id, digits };
-        self.shared.records.tell(move |book| book.note(event));
     }
 }
 

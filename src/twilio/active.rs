@@ -1,21 +1,20 @@
-//! A call as its task keeps it, from the order to Twilio until its `Ended`.
+//! A call as its task keeps it, from its order's acceptance until its `Ended`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::line::{Line, Lines, News};
+use super::line::News;
 use super::media::{Ended, StreamEnd};
+use super::ordering::Parts;
+use super::price::follow_price;
 use super::provider::NAME;
-use super::rest::{Failure, Order, Outcome, Rest};
-use super::retry::{Answer, Next, after_order};
+use super::rest::{Failure, Outcome};
+use super::retry::Answer;
 use super::status::{CallStatus, Report};
 use crate::call::{
-    Answered, CallError, CallId, CallLog, CallMachine, Command, EndFacts, Ending, LocalCause, MediaStats,
-    Signal, SipStatus,
+    Answered, CallError, CallLog, CallMachine, Command, EndFacts, Ending, LocalCause, MediaStats, Signal,
+    SipStatus,
 };
-use crate::provider::{Departure, DialError, Price};
 
 /// How long a call that we end may wait for Twilio's last word, as long as on a SIP trunk.
 const LAST_WORD: Duration = Duration::from_secs(4);
@@ -25,209 +24,6 @@ const STREAM: Duration = Duration::from_secs(10);
 const STREAM_END: Duration = Duration::from_secs(1);
 /// When nothing was heard of a call for so long, it is asked for: a callback may have been lost.
 const SILENCE: Duration = Duration::from_secs(15);
-/// How often a call is ordered, as long as Twilio surely has not taken the order.
-const ORDERS: u32 = 4;
-/// How long a call may take to call back whose order got no answer.
-const UNCONFIRMED: Duration = Duration::from_secs(15);
-/// For so long after that it is ended as soon as it shows itself.
-const LINGER: Duration = Duration::from_secs(600);
-
-/// How long to wait before each question for the price, in seconds: four minutes together.
-const PRICE: [u64; 8] = [2, 3, 5, 10, 20, 40, 80, 80];
-
-/// What a call is made of.
-pub(super) struct Parts {
-    pub(super) name: String,
-    pub(super) rest: Arc<Rest>,
-    pub(super) lines: Arc<Lines>,
-    pub(super) line: Arc<Line>,
-    pub(super) inbox: mpsc::UnboundedReceiver<News>,
-    pub(super) order: Order,
-    pub(super) ring_timeout: Duration,
-    pub(super) talk_limit: Duration,
-    /// Who keeps the evidence.
-    pub(super) departure: Departure,
-    /// Keeps the server up as long as there is a call.
-    pub(super) provider: Arc<dyn Send + Sync>,
-}
-
-/// Who waits for the call to exist.
-pub(super) type Dialer = oneshot::Sender<Result<Arc<CallLog>, DialError>>;
-
-/// Orders the call and, if one comes to be, sees to it until its end.
-pub(super) async fn run(parts: Parts, mut dialer: Dialer) {
-    let (lines, line) = (Arc::clone(&parts.lines), Arc::clone(&parts.line));
-    let mut ordering = Ordering { parts, reports: Vec::new(), ended: None };
-    match ordering.order(&mut dialer).await {
-        Ok(sid) => {
-            if let Some(call) = ordering.into_call(sid, dialer).await {
-                call.live().await;
-            }
-        }
-        Err(error) => {
-            line.close();
-            let unconfirmed = matches!(error, DialError::Unconfirmed { .. });
-            // A dialer who stopped waiting needs no answer.
-            let _ = dialer.send(Err(error));
-            if unconfirmed {
-                ordering.linger().await;
-            }
-        }
-    }
-    lines.forget(line.key());
-}
-
-/// A call that is not one yet.
-struct Ordering {
-    parts: Parts,
-    /// Callbacks that were faster than the answer.
-    reports: Vec<Report>,
-    /// The provider ends all calls.
-    ended: Option<LocalCause>,
-}
-
-/// What came while a call was ordered.
-enum Heard {
-    /// The call exists: it has called back.
-    Sid(String),
-    /// All calls are to end.
-    End,
-}
-
-impl Ordering {
-    /// Orders the call until it is certain that there is one, or that there is none. Its own callback says so too: that
-    /// is how an order is known to have been taken whose answer was lost.
-    async fn order(&mut self, dialer: &mut Dialer) -> Result<String, DialError> {
-        let rest = Arc::clone(&self.parts.rest);
-        let mut attempt = 0;
-        loop {
-            // An order that is under way is never dropped: it might be taken.
-            self.parts.departure.sent().await?;
-            let outcome = {
-                let order = rest.order(&self.parts.order);
-                tokio::pin!(order);
-                loop {
-                    tokio::select! {
-                        outcome = &mut order => break outcome,
-                        heard = heard(&mut self.parts.inbox, &mut self.reports, &mut self.ended) => {
-                            if let Heard::Sid(sid) = heard {
-                                return Ok(sid);
-                            }
-                        }
-                    }
-                }
-            };
-            let failure = match outcome {
-                Outcome::Call(call) => return Ok(call.sid().to_owned()),
-                Outcome::Failed(failure) => failure,
-            };
-            let next = after_order(&failure.answer, attempt, ORDERS);
-            if next != Next::Unknown {
-                self.parts.departure.stayed();
-            }
-            tracing::warn!(
-                target: "outdial::twilio", provider = self.parts.name, detail = failure.detail, ?next,
-                "an order for a call was not answered as it should be"
-            );
-            let wait = match next {
-                Next::Again(pause) => pause,
-                Next::GiveUp => return Err(self.refused(&failure)),
-                Next::Unknown => UNCONFIRMED,
-            };
-            let unconfirmed = next == Next::Unknown;
-            let given_up = self.ended.is_some()
-                || tokio::select! {
-                    () = tokio::time::sleep(wait) => false,
-                    () = dialer.closed(), if !unconfirmed => true,
-                    heard = heard(&mut self.parts.inbox, &mut self.reports, &mut self.ended) => match heard {
-                        Heard::Sid(sid) => return Ok(sid),
-                        Heard::End => true,
-                    },
-                };
-            if unconfirmed {
-                let trunk = self.parts.name.clone();
-                return Err(DialError::Unconfirmed { trunk, detail: failure.detail });
-            }
-            if given_up {
-                return Err(DialError::ShutDown);
-            }
-            attempt += 1;
-        }
-    }
-
-    fn refused(&self, failure: &Failure) -> DialError {
-        let (trunk, detail) = (self.parts.name.clone(), failure.detail.clone());
-        match failure.code() {
-            None => DialError::Unreachable { trunk, detail, source: None },
-            Some(code @ (401 | 403 | 429 | 503)) => {
-                DialError::TrunkUnavailable { trunk, code: Some(code), detail }
-            }
-            Some(_) => DialError::Rejected { trunk, detail },
-        }
-    }
-
-    /// The call exists. `None` if its start could not be recorded: then it is ended, and nobody gets it.
-    async fn into_call(self, sid: String, dialer: Dialer) -> Option<ActiveCall> {
-        self.parts.line.set_sid(&sid);
-        let id = CallId::new(sid);
-        if let Err(error) = self.parts.departure.leaving(&id).await {
-            let _ = dialer.send(Err(error));
-            self.parts.line.close();
-            self.parts.rest.end(id.as_str()).await;
-            return None;
-        }
-        let log = CallLog::new(id);
-        let mut call = ActiveCall::new(self.parts, Arc::clone(&log));
-        call.signal(Signal::Sent);
-        for report in &self.reports {
-            call.report(report);
-        }
-        if let Some(cause) = self.ended {
-            call.end(cause, None);
-        }
-        if dialer.send(Ok(log)).is_err() {
-            // Nobody waits for the call any more.
-            call.end(LocalCause::Hangup, None);
-        }
-        Some(call)
-    }
-
-    /// An order that nobody waits for any more may have been taken all the same: the call is ended as soon as it shows
-    /// itself.
-    async fn linger(mut self) {
-        if self.ended.is_some() {
-            return;
-        }
-        let heard = heard(&mut self.parts.inbox, &mut self.reports, &mut self.ended);
-        let Ok(Heard::Sid(sid)) = tokio::time::timeout(LINGER, heard).await else { return };
-        tracing::warn!(target: "outdial::twilio", call = sid, "a call came to be without an answer: it is ended");
-        self.parts.rest.end(&sid).await;
-    }
-}
-
-/// Waits for the first callback, or for the end of the provider.
-async fn heard(
-    inbox: &mut mpsc::UnboundedReceiver<News>,
-    reports: &mut Vec<Report>,
-    ended: &mut Option<LocalCause>,
-) -> Heard {
-    loop {
-        match inbox.recv().await {
-            Some(News::Report(report)) => {
-                let sid = report.sid.clone();
-                reports.push(report);
-                return Heard::Sid(sid);
-            }
-            Some(News::End(cause)) => {
-                ended.get_or_insert(cause);
-                return Heard::End;
-            }
-            Some(_) => {}
-            // The line holds a sender, and whoever waits here holds the line.
-            None => std::future::pending().await,
-        }
-    }
-}
 
 /// How the media stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +34,7 @@ enum StreamState {
 }
 
 /// See the [module](self).
-struct ActiveCall {
+pub(super) struct ActiveCall {
     parts: Parts,
     log: Arc<CallLog>,
     machine: CallMachine,
@@ -257,7 +53,8 @@ struct ActiveCall {
 }
 
 impl ActiveCall {
-    fn new(parts: Parts, log: Arc<CallLog>) -> Self {
+    /// A call that exists, and of which nothing is known yet.
+    pub(super) fn new(parts: Parts, log: Arc<CallLog>) -> Self {
         Self {
             parts,
             log,
@@ -273,7 +70,8 @@ impl ActiveCall {
         }
     }
 
-    async fn live(mut self) {
+    /// Sees to it until its end.
+    pub(super) async fn live(mut self) {
         while !self.is_over() {
             let till = self.next_look();
             tokio::select! {
@@ -316,7 +114,7 @@ impl ActiveCall {
         let _ = reply.send(Err(CallError::Unsupported { what, provider: NAME }));
     }
 
-    fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         self.signal_at(Instant::now(), signal);
     }
 
@@ -333,7 +131,7 @@ impl ActiveCall {
     }
 
     /// Twilio said how the call stands.
-    fn report(&mut self, report: &Report) {
+    pub(super) fn report(&mut self, report: &Report) {
         let now = Instant::now();
         self.heard_at = now;
         let provisional =
@@ -412,7 +210,7 @@ impl ActiveCall {
     }
 
     /// Ends the call for a reason of ours.
-    fn end(&mut self, cause: LocalCause, detail: Option<String>) {
+    pub(super) fn end(&mut self, cause: LocalCause, detail: Option<String>) {
         if self.facts.local.is_some() || self.stream_end_by.is_some() {
             return;
         }
@@ -531,17 +329,4 @@ impl ActiveCall {
             tokio::spawn(follow_price(rest, sid, price));
         }
     }
-}
-
-/// Asks for the price until Twilio knows it, or for long enough.
-async fn follow_price(rest: Arc<Rest>, sid: String, price: oneshot::Sender<Price>) {
-    for pause in PRICE {
-        tokio::time::sleep(Duration::from_secs(pause)).await;
-        let Outcome::Call(call) = rest.fetch(&sid, 1).await else { continue };
-        if let Some((amount, currency)) = call.price() {
-            let _ = price.send(Price { amount, currency });
-            return;
-        }
-    }
-    tracing::warn!(target: "outdial::twilio", call = sid, "Twilio did not tell the price of a call");
 }

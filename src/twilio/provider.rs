@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::TwilioError;
-use super::active::{self, Parts};
 use super::line::{Lines, News};
 use super::media::Sound;
+use super::ordering::{self, Parts};
 use super::rest::{Account, Order, Rest};
 use super::server::{self, Addresses, Reception};
 use super::token::StreamToken;
@@ -213,7 +213,7 @@ impl DialProvider for Twilio {
         };
         let (dialer, ordered) = oneshot::channel();
         // A task of its own: a dial that is dropped must not leave behind a call that nobody knows.
-        tokio::spawn(active::run(parts, dialer));
+        tokio::spawn(ordering::run(parts, dialer));
         let log = ordered.await.unwrap_or(Err(DialError::ShutDown))?;
         Ok(Call::new(log, Box::new(CallHandle { news }), Audio { speaker, listener }))
     }

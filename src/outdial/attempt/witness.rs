@@ -1,0 +1,57 @@
+//! What an attempt is told on its way: by the provider before the call leaves, and by the call.
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::Attempt;
+use crate::audit::AuditEvent;
+use crate::call::{CallError, CallId, CallWitness, TransferTarget};
+use crate::outdial::target;
+use crate::policy::Refusal;
+use crate::provider::{DialError, Price, Witness};
+
+#[async_trait]
+impl Witness for Attempt {
+    async fn leaving(&self, call: &CallId) -> Result<(), DialError> {
+        self.wanted()?;
+        let row = self.begin(Some(call)).await?;
+        self.announce(row, call.as_str()).await
+    }
+
+    async fn sent(&self) -> Result<(), DialError> {
+        self.wanted()?;
+        self.begin(None).await?;
+        self.may_ring.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn stayed(&self) {
+        self.may_ring.store(false, Ordering::Relaxed);
+    }
+
+    fn price_follows(&self, price: oneshot::Receiver<Price>) {
+        self.state().price = Some(price);
+    }
+}
+
+#[async_trait]
+impl CallWitness for Attempt {
+    fn may_transfer(&self, target: &TransferTarget) -> Result<(), CallError> {
+        let refused = |Refusal { rule, reason }| CallError::Policy { rule, reason };
+        target::judge(&self.shared.config.policy, &mut self.shared.desk(), target).map_err(refused)
+    }
+
+    async fn transferring(&self, target: &TransferTarget) {
+        self.transfer(target::masked(target), "requested", None);
+    }
+
+    async fn keys_sent(&self, digits: &str, masked: bool) {
+        let Some(call_id) = self.call_id() else { return };
+        let masked = masked || self.shared.config.records.mask_dtmf;
+        let digits = if masked { "*".repeat(digits.chars().count()) } else { digits.to_owned() };
+        let event = AuditEvent::Dtmf { agent_id: self.request.agent.to_string(), call_id, digits };
+        self.shared.records.tell(move |book| book.note(event));
+    }
+}
