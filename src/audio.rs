@@ -16,7 +16,7 @@ mod fade;
 mod frame;
 mod listen;
 #[cfg(test)]
-mod measure;
+pub(crate) mod measure;
 mod playout;
 pub mod quality;
 mod rate;

@@ -111,6 +111,7 @@ pub struct Call(Arc<Handle>);
 struct Handle {
     log: Arc<CallLog>,
     control: Box<dyn CallControl>,
+    speaker: Option<Speaker>,
     audio: Mutex<Option<Audio>>,
     witness: OnceLock<Arc<dyn CallWitness>>,
 }
@@ -151,13 +152,15 @@ impl CallControl for NoControl {
 
 impl Call {
     pub(crate) fn new(log: Arc<CallLog>, control: Box<dyn CallControl>, audio: Audio) -> Self {
+        let speaker = Some(audio.speaker.clone());
         let audio = Mutex::new(Some(audio));
-        Self(Arc::new(Handle { log, control, audio, witness: OnceLock::new() }))
+        Self(Arc::new(Handle { log, control, speaker, audio, witness: OnceLock::new() }))
     }
 
     fn without_control(log: Arc<CallLog>, provider: &'static str) -> Self {
         let control = Box::new(NoControl(provider));
-        Self(Arc::new(Handle { log, control, audio: Mutex::new(None), witness: OnceLock::new() }))
+        let (speaker, audio) = (None, Mutex::new(None));
+        Self(Arc::new(Handle { log, control, speaker, audio, witness: OnceLock::new() }))
     }
 
     /// A call of which only the end is known.
@@ -234,6 +237,20 @@ impl Call {
     /// [`CallError::AudioTaken`] on the second call.
     pub fn audio(&self) -> Result<Audio, CallError> {
         self.0.audio.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(CallError::AudioTaken)
+    }
+
+    /// The stream to the callee, as often as it is asked for: what all speak into it is played in turn.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Ended`] where nothing but the end of the call is left.
+    pub fn speaker(&self) -> Result<Speaker, CallError> {
+        self.0.speaker.clone().ok_or(CallError::Ended)
+    }
+
+    /// The log of the call, for those who write into it.
+    pub(crate) fn log(&self) -> &Arc<CallLog> {
+        &self.0.log
     }
 
     /// Sends DTMF digits (`0-9*#A-D`) to the callee, by RFC 4733 or as the trunk is configured, one after the other.

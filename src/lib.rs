@@ -31,6 +31,8 @@
 //! - [`Call`]: the handle. [`CallEvent`]s tell what happens, [`CallEnd`] how it ended, and [`EndReason`] why.
 //! - [`audio`]: the [`Speaker`](audio::Speaker) and the [`Listener`](audio::Listener), 16-bit mono PCM in both
 //!   directions.
+//! - [`speech`]: what an agent says and hears as text: [`say`](Call::say), [`transcribe`](Call::transcribe), and the
+//!   traits of synthesizers and recognisers.
 //!
 //! # Threads
 //!
@@ -59,6 +61,7 @@ pub mod policy;
 pub mod provider;
 pub mod secrets;
 pub mod sip;
+pub mod speech;
 #[cfg(feature = "twilio")]
 pub mod twilio;
 pub mod usage;

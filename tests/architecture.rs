@@ -21,6 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("provider", &["audio", "call"]),
     ("secrets", &["ecma", "timestamp"]),
     ("sip", &["audio", "call", "config", "pj", "provider", "secrets"]),
+    // Text and sound on one side, the handle of a call on the other: nothing of who carries it.
+    ("speech", &["audio", "call"]),
     ("twilio", &["audio", "call", "config", "provider", "secrets"]),
     ("usage", &["call", "provider", "timestamp"]),
 ];

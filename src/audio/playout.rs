@@ -39,7 +39,13 @@ const MIN_CAPACITY_MS: u32 = 40;
 /// ```
 pub fn playout(rate: SampleRate, capacity: Duration) -> (Speaker, PlayoutSource) {
     let capacity = rate.samples_in(capacity).max(rate.samples(MIN_CAPACITY_MS));
-    let shared = Arc::new(Shared { rate, queue: Mutex::new(Queue::new(capacity)), turn: Default::default() });
+    let shared = Arc::new(Shared {
+        rate,
+        queue: Mutex::new(Queue::new(capacity)),
+        turn: Default::default(),
+        floor: Default::default(),
+        voided: Default::default(),
+    });
     (Speaker::new(Arc::clone(&shared)), PlayoutSource::new(shared))
 }
 
@@ -50,6 +56,10 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Whose samples are being queued: two sends are never interleaved. The clock does not know of it.
     turn: tokio::sync::Mutex<()>,
+    /// Whose utterance is being queued: two texts are never interleaved.
+    floor: tokio::sync::Mutex<()>,
+    /// What was queued will not be played: cleared, or the call has ended.
+    voided: tokio::sync::Notify,
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub enum TransferOutcome {
 ///
 /// They come in this order, each at most once unless it says *many*: `Initiated`, `Trying`, `Ringing`, `EarlyMedia`
 /// (many), `Answered`, `Dtmf` (many), `Held` and `Resumed` (many), `TransferProgress` (many), `MediaStalled` and
-/// `MediaResumed` (many), and exactly once and last, on every path, `Ended`.
+/// `MediaResumed` (many), and exactly once and last, on every path, `Ended`. `SpeechFailed` (many) has no place of its own.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "events are few, and the end is what hosts match on")]
 #[non_exhaustive]
@@ -60,6 +60,17 @@ pub enum CallEvent {
     MediaStalled,
     /// RTP comes again.
     MediaResumed,
+    /// An adapter for speech failed; somebody else goes on in its place, or nobody. See [`crate::speech`].
+    SpeechFailed {
+        /// The adapter that failed, by its name.
+        adapter: String,
+        /// Why: a word that stays the same, such as `timed_out`.
+        kind: &'static str,
+        /// Why, for people.
+        error: String,
+        /// The adapter that goes on in its place.
+        fallback: Option<String>,
+    },
     /// The call is over.
     Ended(CallEnd),
 }

@@ -200,6 +200,7 @@ mod tests {
             CallEvent::TransferProgress(_) => "transfer",
             CallEvent::MediaStalled => "stalled",
             CallEvent::MediaResumed => "flowing",
+            CallEvent::SpeechFailed { .. } => "speech-failed",
             CallEvent::Ended(_) => "ended",
         }
     }

@@ -12,6 +12,7 @@ pub mod sound;
 mod story;
 pub mod stranger;
 pub mod trunk;
+pub mod voice;
 
 use std::future::Future;
 use std::time::Duration;

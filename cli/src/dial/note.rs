@@ -126,7 +126,8 @@ impl Note {
         match self {
             Self::Event(CallEvent::Answered(_)) => Tint::Good,
             Self::Event(CallEvent::Ended(end)) if end.talk_time > Duration::ZERO => Tint::Good,
-            Self::Event(CallEvent::Ended(_) | CallEvent::MediaStalled) | Self::NotDialled { .. } => Tint::Bad,
+            Self::Event(CallEvent::Ended(_) | CallEvent::MediaStalled | CallEvent::SpeechFailed { .. })
+            | Self::NotDialled { .. } => Tint::Bad,
             Self::Pressed { failed: Some(_), .. } => Tint::Bad,
             _ => Tint::Plain,
         }
@@ -156,6 +157,10 @@ fn event_text(event: &CallEvent) -> Vec<String> {
         },
         CallEvent::MediaStalled => "no sound comes any more".to_owned(),
         CallEvent::MediaResumed => "sound comes again".to_owned(),
+        CallEvent::SpeechFailed { adapter, error, fallback, .. } => {
+            let next = fallback.as_ref().map(|fallback| format!("; {fallback} goes on")).unwrap_or_default();
+            format!("{adapter} failed: {error}{next}")
+        }
         CallEvent::Ended(end) => return end_text(end),
         _ => return Vec::new(),
     };
@@ -225,6 +230,9 @@ fn event_json(event: &CallEvent) -> Value {
         }
         CallEvent::MediaStalled => json!({ "event": "media_stalled" }),
         CallEvent::MediaResumed => json!({ "event": "media_resumed" }),
+        CallEvent::SpeechFailed { adapter, kind, error, fallback } => json!({
+            "event": "speech_failed", "adapter": adapter, "kind": kind, "error": error, "fallback": fallback,
+        }),
         CallEvent::Ended(end) => json!({ "event": "ended", "end": end }),
         _ => json!({ "event": "other" }),
     }

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use super::queue::{Head, ListenStats};
 use crate::audio::fade::{self, Release};
-use crate::audio::{Resampler, SampleRate, lock};
+use crate::audio::{Frame, Resampler, SampleRate, lock};
 
 /// The clock's end of a listen stream: takes what the wire brought, in time and at the wire rate.
 ///
 /// It belongs to the thread that receives packets. [`push`](Self::push) does not wait, and does not allocate
-/// except after a change of the wire rate./// Dropping it ends the stream: the [`Listener`](super::Listener) reads what is queued and then gets `None`. What
+/// except after a change of the wire rate.
+///
+/// Dropping it ends the stream: the [`Listener`](super::Listener) reads what is queued and then gets `None`. What
 /// had not filled a frame by then is lost, 20 ms at most.
 #[derive(Debug)]
 pub struct ListenSink {
@@ -80,6 +82,14 @@ impl ListenSink {
         }
     }
 
+    /// Takes a frame of another stream, at the wire rate, which keeps its place in time: frames that are missing there
+    /// are missing here.
+    pub(crate) fn push_frame(&mut self, frame: &Frame) {
+        let position = frame.position() * u64::from(self.rate().hz()) / u64::from(self.wire.hz());
+        self.frame.skip_to(position);
+        self.push(frame.samples(), frame.is_early());
+    }
+
     fn convert(&mut self, samples: &[i16]) {
         match self.converter.take() {
             None => self.deliver(samples),
@@ -135,6 +145,13 @@ struct Assembler {
 impl Assembler {
     fn new(frame_len: usize) -> Self {
         Self { samples: vec![0; frame_len].into(), filled: 0, head: Head::default(), last: 0 }
+    }
+
+    /// The next frame stands at this position, if that is not behind us. What has been begun is not moved.
+    fn skip_to(&mut self, position: u64) {
+        if self.filled == 0 && position > self.head.position {
+            self.head.position = position;
+        }
     }
 
     /// Takes samples until the frame is full; returns how many.

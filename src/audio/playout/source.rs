@@ -211,6 +211,7 @@ impl Drop for PlayoutSource {
         let (marks, wake) = lock(&self.shared.queue).close();
         marks.tell();
         wake.wake();
+        self.shared.voided.notify_waiters();
     }
 }
 

@@ -104,7 +104,36 @@ impl Speaker {
         let (count, marks, wake) = lock(&self.shared.queue).clear();
         marks.tell();
         wake.wake();
+        self.shared.voided.notify_waiters();
         count
+    }
+
+    /// How often the queue was cleared.
+    pub(crate) fn clears(&self) -> u64 {
+        lock(&self.shared.queue).clears()
+    }
+
+    /// Waits until the queue is cleared for more than the `clears`th time, or the call ends, and tells which.
+    pub(crate) async fn voided(&self, clears: u64) -> SendError {
+        loop {
+            // Registered before the look, so that a change between the two is not missed.
+            let voided = self.shared.voided.notified();
+            {
+                let queue = lock(&self.shared.queue);
+                if queue.is_closed() {
+                    return SendError::Closed;
+                }
+                if queue.clears() != clears {
+                    return SendError::Cleared;
+                }
+            }
+            voided.await;
+        }
+    }
+
+    /// Waits for the turn to speak an utterance of several sends.
+    pub(crate) async fn floor(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.floor.lock().await
     }
 
     /// Sets a mark behind everything that is queued now, to learn when it has been played, or that it will not

@@ -1,0 +1,66 @@
+//! Speech in calls: a [`Synthesizer`] says what an agent writes, a [`Transcriber`] writes what the callee says.
+//!
+//! Neither knows what carries the call: they have text on one side and 16-bit mono PCM on the other. A [`Call`] brings
+//! them together with its sound:
+//!
+//! ```no_run
+//! use outdial::Call;
+//! use outdial::speech::{Synthesizer, TranscriptEvent, Transcriber};
+//!
+//! async fn ask(
+//!     call: &Call,
+//!     voice: &dyn Synthesizer,
+//!     ears: &dyn Transcriber,
+//! ) -> Result<Option<String>, Box<dyn std::error::Error>> {
+//!     let mut transcription = call.transcribe(ears)?;
+//!     call.say(voice, "Does Tuesday at ten suit you?").await?;
+//!     while let Some(event) = transcription.next().await {
+//!         if let TranscriptEvent::Final(words) = event? {
+//!             return Ok(Some(words.text));
+//!         }
+//!     }
+//!     Ok(None) // the call has ended
+//! }
+//! ```
+//!
+//! - [`Text`] is what is to be said: a sentence, or the pieces of a language model as they come. [`Speech`] is the sound
+//!   that a synthesizer makes of it, [`Spoken`] what the callee has really heard of it.
+//! - [`Transcription`] is the stream of what was understood.
+//! - [`FallbackSynthesizer`] and [`FallbackTranscriber`] go on with another adapter when one fails in the middle of a
+//!   call; [`Recording`] is a prompt to fall back on when nobody can speak. Each failure is told, as
+//!   [`CallEvent::SpeechFailed`](crate::call::CallEvent::SpeechFailed) among the call's events too.
+//!
+//! A host with a pipeline of its own uses [`Call::audio`] and none of this. [`say`] and [`transcribe`] are for those who
+//! hold the streams and want one half.
+//!
+//! # Writing an adapter
+//!
+//! An adapter is a struct with its settings and one trait with one method that returns at once: it starts a task with
+//! [`Speech::spawn`] or [`Transcription::spawn`], which ends with the stream that it feeds. Whatever goes wrong in the
+//! task, a panic included, is an [`AdapterError`] at the stream's end. Buffers on both sides have bounds; a time limit
+//! for each thing that it waits for is the adapter's own.
+//!
+//! [`Call`]: crate::call::Call
+//! [`Call::audio`]: crate::call::Call::audio
+
+mod call;
+mod convert;
+mod error;
+mod fallback;
+mod recording;
+mod say;
+mod script;
+mod synthesizer;
+mod text;
+mod transcribe;
+mod transcriber;
+
+pub use error::{AdapterError, Failure};
+pub use fallback::{FallbackSynthesizer, FallbackTranscriber};
+pub use recording::Recording;
+pub use say::{SayError, say};
+pub use script::Spoken;
+pub use synthesizer::{Piece, Speech, SpeechSink, Stopped, Synthesizer};
+pub use text::Text;
+pub use transcribe::transcribe;
+pub use transcriber::{Transcriber, Transcript, TranscriptEvent, Transcription, TranscriptionSink};

@@ -1,0 +1,92 @@
+//! Speech, as methods of a call.
+
+use std::sync::Arc;
+
+use futures_util::Stream;
+
+use super::say::speak;
+use super::{Failure, SayError, Spoken, Synthesizer, Text, Transcriber, Transcription};
+use crate::audio::MarkOutcome;
+use crate::call::{Call, CallError, CallEvent, CallLog};
+
+impl Call {
+    /// Says `text` to the callee and waits until it has been played; before the answer it waits for that. The sound is
+    /// on the wire as soon as the synthesizer has any.
+    ///
+    /// Texts take turns: what two tasks say at the same time is played one after the other. To stop them, call
+    /// [`clear`](crate::audio::Speaker::clear) of [`speaker`](Self::speaker): the synthesizer is stopped too, and
+    /// [`Spoken`] tells what was played until then.
+    ///
+    /// # Errors
+    ///
+    /// [`SayError`] when the synthesizer fails; [`CallEvent::SpeechFailed`] is told as well. That the speech is cleared
+    /// or the call ends is no error, but the [outcome](Spoken::outcome).
+    ///
+    /// # Cancel safety
+    ///
+    /// A `say` that is dropped stops the synthesizer. What it has queued is played.
+    pub async fn say(
+        &self,
+        synthesizer: &dyn Synthesizer,
+        text: impl Into<Text>,
+    ) -> Result<Spoken, SayError> {
+        let text = text.into();
+        match self.speaker() {
+            Ok(speaker) => {
+                let log = self.log();
+                speak(&speaker, synthesizer, text, &|failure| tell(log, failure)).await
+            }
+            Err(_) => Ok(Spoken::nothing(MarkOutcome::Ended)),
+        }
+    }
+
+    /// [`say`](Self::say) for a text that is still being written: the pieces of a language model, as they come. A
+    /// synthesizer begins with the first piece, or the first sentence, that it can say.
+    ///
+    /// # Errors
+    ///
+    /// As for [`say`](Self::say).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`say`](Self::say); the stream is dropped too.
+    pub async fn say_stream<S>(&self, synthesizer: &dyn Synthesizer, pieces: S) -> Result<Spoken, SayError>
+    where
+        S: Stream + Send + 'static,
+        S::Item: Into<String>,
+    {
+        self.say(synthesizer, Text::from_pieces(pieces)).await
+    }
+
+    /// Begins to understand the callee. It takes the call's listener: [`audio`](Self::audio) fails from then on, and the
+    /// way to the callee is [`speaker`](Self::speaker).
+    ///
+    /// It hears what comes before the answer too, announcements of the network and ringing tones; to leave them out,
+    /// wait for [`answered`](Self::answered) first. A failure is told as [`CallEvent::SpeechFailed`] as well, when it
+    /// comes out of the [`Transcription`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::AudioTaken`] if somebody listens already.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn transcribe(&self, transcriber: &dyn Transcriber) -> Result<Transcription, CallError> {
+        let listener = self.audio()?.listener;
+        let log = Arc::clone(self.log());
+        let transcription = super::transcribe(listener, transcriber);
+        Ok(transcription.observed(transcriber.name(), move |failure| tell(&log, failure)))
+    }
+}
+
+/// Puts a failure among the call's events.
+fn tell(log: &CallLog, failure: &Failure) {
+    tracing::warn!(target: "outdial::speech", call = %log.id(), %failure, "speech failed");
+    log.append([CallEvent::SpeechFailed {
+        adapter: failure.adapter.clone(),
+        kind: failure.error.kind(),
+        error: failure.error.to_string(),
+        fallback: failure.fallback.clone(),
+    }]);
+}
