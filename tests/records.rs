@@ -16,6 +16,7 @@ use outdial::{
     Call, CallError, CallEvent, Config, DialError, DialProvider, EndReason, Outdial, OutdialError, Shutdown,
 };
 use outdial_sandbox::{Sandbox, Speech};
+use rust_decimal::Decimal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::MutexGuard;
@@ -113,6 +114,8 @@ async fn a_call_has_its_start_keys_and_end_in_the_log_and_its_cost_in_the_ledger
     within("the answer", call.answered()).await.unwrap();
     call.send_dtmf("12").await.unwrap();
     call.send_dtmf_masked("4711").await.unwrap();
+    // The callee says something, so that there is a time to pay for.
+    within("a frame", call.audio().unwrap().listener.recv()).await.unwrap();
     let end = within("the end", call.hangup()).await;
     let busy = within("the end", dial(&outdial, BUSY).await.ended()).await;
     assert_eq!(busy.reason, EndReason::Busy);
@@ -146,7 +149,7 @@ async fn a_call_has_its_start_keys_and_end_in_the_log_and_its_cost_in_the_ledger
     assert_eq!(usage.call_id, call.id().as_str());
     // A cent for each second that has begun.
     let cents = end.talk_time.as_millis().div_ceil(1000);
-    assert_eq!(usage.cost_usd.to_string(), format!("0.{cents:02}").trim_end_matches('0'));
+    assert_eq!(usage.cost_usd, Decimal::new(cents.try_into().unwrap(), 2));
     assert_eq!(told["costUsd"].to_string(), usage.cost_usd.to_string());
     assert_eq!(calls[0].end.as_ref().map(|end| end.reason), Some(EndReason::Completed));
     assert!(calls[1].usage().is_some_and(|usage| usage.cost_usd.is_zero() && usage.rated && !usage.answered));
