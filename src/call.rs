@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub(crate) use control::{CallControl, Command, TransferTarget};
-pub use end::{CallEnd, EndReason, EndedBy, MediaStats, Q850, SipStatus};
+pub use end::{CallEnd, EndReason, EndedBy, MediaFault, MediaStats, Q850, SipStatus};
 pub(crate) use end::{EndFacts, LocalCause, mos, parse_reason};
 pub use event::{Answered, CallEvent, TransferOutcome};
 pub(crate) use log::CallLog;

@@ -15,6 +15,7 @@ mod trunk;
 
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::StartError;
+pub use locate::{NameFault, NotFound, find_servers};
 pub use registration::Registration;
 
 pub use crate::provider::Shutdown;

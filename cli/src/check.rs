@@ -1,15 +1,23 @@
 //! `outdial check`: what is fine with a configuration and its trunks, and what to do about what is not.
 
+mod account;
+mod call;
 mod configuration;
 mod connect;
+mod elsewhere;
 mod explain;
 mod finding;
 mod machine;
+mod mistake;
+mod network;
 mod probe;
 mod registration;
 mod resolve;
 mod response;
 mod tls;
+mod wire;
+
+use std::net::SocketAddr;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -17,12 +25,15 @@ use outdial::config::{Config, TrunkConfig};
 
 use crate::configuration::ConfigOption;
 use crate::exit::{Exit, Failure};
+use call::CallOptions;
 use finding::{Finding, Findings};
+use probe::Answers;
 
 /// Look for what is wrong with the configuration and the trunks
 ///
 /// Each trunk's host is resolved and connected to, its certificate is verified, it is asked for its OPTIONS, and the
-/// trunk is registered. Nobody is called. With `--trunk` only that one is looked at.
+/// trunk is registered. Nobody is called, unless you name a number with `--call`; that shows the rest: caller id, codecs,
+/// SRTP, and whether sound comes back. With `--trunk` only that one is looked at.
 #[derive(Debug, Args)]
 pub(crate) struct CheckCommand {
     #[command(flatten)]
@@ -30,6 +41,8 @@ pub(crate) struct CheckCommand {
     /// Only this trunk
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
+    #[command(flatten)]
+    call: CallOptions,
     /// Look at nothing: show every setting of the trunks, and whether it is the file's, the profile's or the default
     #[arg(long)]
     explain: bool,
@@ -49,12 +62,17 @@ impl CheckCommand {
             return Ok(Exit::Completed);
         }
         let mut findings = Findings::default();
+        findings.extend(machine::clock());
         findings.extend(machine::scheduling());
         if let Some(config) = configuration::load(&path, &mut findings) {
             let trunks = self.trunks(&config)?;
             findings.extend(machine::descriptors(config.endpoint.max_calls));
+            let called = self.call.trunk(&config, self.trunk.as_deref(), &mut findings);
             for (name, trunk) in trunks {
-                look_at(&config, name, trunk, &mut findings).await;
+                let server = look_at(&config, name, trunk, &mut findings).await;
+                if called == Some(name) {
+                    self.call.place(&config, name, trunk, server, &mut findings).await;
+                }
             }
         }
         findings.print(self.json)?;
@@ -73,20 +91,28 @@ impl CheckCommand {
     }
 }
 
-/// One trunk from the outside in; each step is taken only if the one before left something to stand on.
-async fn look_at(config: &Config, name: &str, trunk: &TrunkConfig, findings: &mut Findings) {
+/// One trunk from the outside in; each step is taken only if the one before left something to stand on. Returns the server
+/// that was reached.
+async fn look_at(
+    config: &Config,
+    name: &str,
+    trunk: &TrunkConfig,
+    findings: &mut Findings,
+) -> Option<SocketAddr> {
     findings.of_trunk(name);
     let secrets_are_there = configuration::secrets(config, trunk, findings);
-    let addresses = resolve::addresses(trunk, findings).await;
-    let mut reached = false;
-    if let Some(address) = connect::first_that_answers(trunk, &addresses, findings).await {
-        reached = probe::ask(config, trunk, address, findings).await;
-    }
+    let addresses = resolve::addresses(config, trunk, findings).await;
+    let server = connect::first_that_answers(config, trunk, &addresses, findings).await;
+    let answers = match server {
+        Some(address) => probe::ask(config, trunk, address, findings).await,
+        None => Answers::default(),
+    };
     if !secrets_are_there {
         findings.add(Finding::skipped("registration", "not tried: a secret is missing"));
-    } else if !reached && trunk.register {
+    } else if !answers.reached && trunk.register {
         findings.add(Finding::skipped("registration", "not tried: the trunk cannot be reached"));
     } else {
-        registration::register(config, name, trunk, findings).await;
+        registration::register(config, name, trunk, server, &answers, findings).await;
     }
+    server
 }

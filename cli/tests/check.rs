@@ -33,7 +33,8 @@ fn a_good_trunk_is_fine_over_every_transport() {
     }
     let sandbox = Sandbox::start(&[]);
     let (findings, _) = check(&sandbox.config());
-    for id in ["secret", "tcp", "tls_hostname", "tls_chain", "tls_expiry", "options", "realm", "registration"]
+    for id in
+        ["secret", "port", "tls_hostname", "tls_chain", "tls_expiry", "options", "realm", "registration"]
     {
         let found = findings.iter().find(|finding| finding["id"] == id);
         assert_eq!(found.map(|finding| &finding["status"]), Some(&"ok".into()), "{id}: {findings:?}");
@@ -82,7 +83,7 @@ fn a_wrong_password_a_missing_one_and_a_wrong_realm() {
 
 #[test]
 fn a_closed_port_is_named_over_every_transport() {
-    for (transport, id) in [("tls", "tcp"), ("tcp", "tcp"), ("udp", "options")] {
+    for (transport, id) in [("tls", "port"), ("tcp", "port"), ("udp", "port")] {
         let folder = tempfile::TempDir::new().unwrap();
         let config = folder.path().join("outdial.toml");
         // Port 9 is "discard": nobody runs that any more.
@@ -130,7 +131,10 @@ fn for_people_there_is_a_table_and_what_to_do() {
     expect_exit(&output, 5);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("PROBLEM  sandbox  tls_expiry"), "{text}");
-    assert!(text.contains("What to do:\n  sandbox tls_expiry: ") && text.contains("\n1 problem, "), "{text}");
+    assert!(
+        text.contains("What to do:\n  sandbox certificate_expired: ") && text.contains("\n1 problem, "),
+        "{text}"
+    );
 }
 
 #[test]

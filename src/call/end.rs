@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{EndFacts, LocalCause};
 pub(crate) use header::parse_reason;
-pub use media::MediaStats;
 pub(crate) use media::mos;
+pub use media::{MediaFault, MediaStats};
 pub use q850::Q850;
 
 /// Why a call ended, in thirteen words that every provider shares.
@@ -181,6 +181,10 @@ pub struct CallEnd {
     pub retry_after: Option<Duration>,
     /// How the media did; `None` when there was none.
     pub media: Option<MediaStats>,
+    /// What was wrong with the media, where this side saw it. `None` for other ends, and where the peer refused with a
+    /// status that does not tell.
+    #[serde(default)]
+    pub media_fault: Option<MediaFault>,
 }
 
 /// Durations as whole milliseconds.
@@ -248,9 +252,11 @@ mod tests {
             media: Some(MediaStats { codec: "PCMU/8000".into(), mos: Some(4.5), ..MediaStats::default() }),
             ..CallEnd::default()
         };
-        let json = serde_json::to_value(&end).unwrap();
+        let mut json = serde_json::to_value(&end).unwrap();
         assert_eq!((&json["ring_time_ms"], &json["retry_after_ms"]), (&1_500.into(), &120_000.into()));
         assert_eq!((&json["talk_time_ms"], &json["q850"]["cause"]), (&0.into(), &34.into()));
+        // Ledgers of before have none.
+        json.as_object_mut().unwrap().remove("media_fault");
         assert_eq!(serde_json::from_value::<CallEnd>(json).unwrap(), end);
     }
 }

@@ -80,6 +80,8 @@ pub(crate) enum PjEvent {
         phrase: String,
         reason: Option<String>,
         retry_after: Option<u32>,
+        /// The Warning headers (RFC 3261 §20.43).
+        warning: Option<String>,
         has_sdp: bool,
         secure_media: bool,
     },

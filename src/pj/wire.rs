@@ -120,6 +120,7 @@ unsafe extern "C" fn on_rx_response(rdata: *mut sys::pjsip_rx_data) -> sys::pj_b
             phrase,
             reason: message.reason(),
             retry_after: message.retry_after(),
+            warning: message.warning(),
             has_sdp: message.has_sdp(),
             secure_media: message.offers_srtp(),
         });
@@ -193,13 +194,23 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// The Reason headers (RFC 3326), joined as RFC 3261 §7.3.1 allows.
+    /// The Reason headers (RFC 3326).
     fn reason(&self) -> Option<String> {
-        let name = strings::lend("Reason");
+        self.texts("Reason")
+    }
+
+    /// The Warning headers (RFC 3261 §20.43).
+    fn warning(&self) -> Option<String> {
+        self.texts("Warning")
+    }
+
+    /// All headers of a name that PJSIP has no parser for, joined as RFC 3261 §7.3.1 allows.
+    fn texts(&self, name: &'static str) -> Option<String> {
+        let name = strings::lend(name);
         let mut values = Vec::new();
         let mut start: *const c_void = ptr::null();
         // SAFETY: the message's list of headers is intact, also from the successor of a member on; PJSIP has no
-        // parser for Reason, so that its headers are generic string headers, which their type confirms.
+        // parser for them, so that they are generic string headers, which their type confirms.
         unsafe {
             while let Some(header) = sys::pjsip_msg_find_hdr_by_name(self.message, &raw const name, start)
                 .cast::<sys::pjsip_generic_string_hdr>()

@@ -40,6 +40,8 @@ pub(super) struct ActiveCall {
     /// Whether the callee's end described any media so far.
     described: bool,
     detail: Option<String>,
+    /// What the far end says of its refusal.
+    warning: Option<String>,
     ring_timeout: Duration,
     talk_limit: Duration,
     /// We ended it, and wait till then at most for the far end's last word.
@@ -98,6 +100,7 @@ impl ActiveCall {
             facts: EndFacts::default(),
             described: false,
             detail: None,
+            warning: None,
             ring_timeout,
             talk_limit,
             last_word_by: None,
@@ -127,6 +130,7 @@ impl ActiveCall {
         let EndFacts { final_status, q850, retry_after, .. } = &mut self.facts;
         (*final_status, *q850, *retry_after) = (None, None, None);
         self.described = false;
+        self.warning = None;
     }
 
     /// The INVITE was handed to a transport, with this tag in From.
@@ -218,6 +222,11 @@ impl ActiveCall {
             reason.and_then(|reason| parse_reason(reason.as_bytes())).or(self.facts.q850.take());
         self.facts.retry_after =
             retry_after.map(|seconds| Duration::from_secs(seconds.into())).or(self.facts.retry_after);
+    }
+
+    /// The Warning headers of a final response.
+    pub(super) fn warned(&mut self, warning: Option<String>) {
+        self.warning = warning.map(|text| format!("the far end warns: {text}"));
     }
 
     /// The callee hung up.
@@ -326,7 +335,8 @@ impl ActiveCall {
         self.put_away_stream();
         let queues = self.media.close();
         let media = self.negotiated.take().map(|negotiated| self.media_stats(negotiated, queues));
-        let ending = Ending { facts: self.facts.clone(), detail: self.detail.take(), media };
+        let ending =
+            Ending { facts: self.facts.clone(), detail: self.detail.take().or(self.warning.take()), media };
         self.signal(now, Signal::Ended(Box::new(ending)));
     }
 

@@ -18,7 +18,7 @@ pub(super) use failure::servers_fault;
 pub(super) use lookup::{Found, Lookups};
 pub(super) use penalty::PENALTY;
 
-use crate::config::Transport;
+use crate::config::{Server, Transport};
 
 /// What is to be found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,16 +57,66 @@ pub(super) struct Answer {
 type Ranked = (SocketAddr, (u16, u16));
 
 /// Why there is no server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct NotFound {
-    detail: String,
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+#[non_exhaustive]
+pub struct NotFound {
+    /// What kind of failure it is.
+    pub fault: NameFault,
+    /// The same in words, with the name.
+    pub detail: String,
+}
+
+/// How a name led to no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NameFault {
+    /// A name server says that there is no such name.
+    NoSuchName,
+    /// The name exists and has no address of the family that was asked for.
+    NoAddress,
+    /// Its SRV record says that the service is not offered (RFC 2782, a target of ".").
+    NotOffered,
+    /// No name server could be asked, or none knew.
+    NoNameServer,
+}
+
+impl NotFound {
     /// Whether a name server said so; else none could be asked.
-    authoritative: bool,
+    fn is_authoritative(&self) -> bool {
+        self.fault != NameFault::NoNameServer
+    }
+}
+
+/// Finds a trunk's servers as a call does, best first: by NAPTR, SRV and address where `server` has no port, by its
+/// address alone where it has one. Asks `nameservers`, or those of the system when there are none; `ipv6` chooses between
+/// IPv6 and IPv4 addresses.
+///
+/// # Errors
+///
+/// [`NotFound`] when there is none. An address instead of a name is always found.
+///
+/// # Cancel safety
+///
+/// Cancel-safe: nothing is kept.
+pub async fn find_servers(
+    server: &Server,
+    transport: Transport,
+    ipv6: bool,
+    nameservers: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, NotFound> {
+    let query = Query::new(server.host(), server.port(), transport, ipv6);
+    if let Some(address) = query.literal() {
+        return Ok(vec![address]);
+    }
+    let ranked = lookup::once(nameservers, query).await.result?;
+    Ok(ranked.into_iter().map(|(server, _)| server).collect())
 }
 
 impl Answer {
     /// Nobody could be asked.
     fn unknown(detail: String) -> Self {
-        Self { result: Err(NotFound { detail, authoritative: false }), ttl: Duration::ZERO }
+        let fault = NameFault::NoNameServer;
+        Self { result: Err(NotFound { fault, detail }), ttl: Duration::ZERO }
     }
 }

@@ -6,13 +6,13 @@ use outdial::config::{Config, ConfigError, Pem, Srtp, Transport, TrunkConfig};
 use outdial::secrets::SecretRef;
 
 use super::finding::{Finding, Findings};
+use super::mistake::Mistake;
 
 /// Reads the file; each mistake is a finding.
 pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
     match Config::load(path) {
         Ok(config) if config.trunks.is_empty() => {
-            findings.add(Finding::problem(
-                "configuration",
+            findings.add(Mistake::ConfigurationInvalid.found(
                 format!("{} has no trunk", path.display()),
                 "describe one: a table [trunks.NAME] with server = \"…\"",
             ));
@@ -26,8 +26,7 @@ pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
             Some(config)
         }
         Err(ConfigError::Read { path, source }) => {
-            findings.add(Finding::problem(
-                "configuration",
+            findings.add(Mistake::ConfigurationUnreadable.found(
                 format!("{} cannot be read: {source}", path.display()),
                 "name the right file with --config, or let this user read it",
             ));
@@ -37,7 +36,7 @@ pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
             for problem in error.problems() {
                 let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
                 let what = format!("{}{line} is wrong at `{}`", path.display(), problem.key);
-                findings.add(Finding::problem("configuration", what, problem.message.clone()));
+                findings.add(Mistake::ConfigurationInvalid.found(what, problem.message.clone()));
             }
             None
         }
@@ -65,7 +64,7 @@ pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findi
                 SecretRef::File(path) => format!("write it there, then chmod 600 {}", path.display()),
                 _ => "put it into the store under that name".to_owned(),
             };
-            missing(Finding::problem("secret", format!("{key}: {:#}", anyhow::Error::from(error)), remedy));
+            missing(Mistake::SecretMissing.found(format!("{key}: {:#}", anyhow::Error::from(error)), remedy));
         }
     }
     let files = [("ca_file", trunk.ca_file.as_deref())];
@@ -74,11 +73,7 @@ pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findi
     for (key, path) in files.into_iter().chain(pems) {
         if let Some((path, error)) = path.and_then(|path| Some((path, std::fs::read(path).err()?))) {
             let what = format!("{key}: {} cannot be read: {error}", path.display());
-            missing(Finding::problem(
-                "certificate_file",
-                what,
-                "name the right file, or let this user read it",
-            ));
+            missing(Mistake::CertificateFile.found(what, "name the right file, or let this user read it"));
         }
     }
     if complete && trunk.password.is_some() {
@@ -91,8 +86,7 @@ pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findi
 /// What the operator has switched off, or may believe to be on.
 fn encryption(trunk: &TrunkConfig, findings: &mut Findings) {
     if trunk.danger_accept_any_certificate {
-        findings.add(Finding::warning(
-            "tls_verification",
+        findings.add(Mistake::NotVerified.suspected(
             "every certificate is accepted: whoever stands between reads the calls",
             "remove danger_accept_any_certificate and name the trunk's authority with ca_file",
         ));
@@ -101,13 +95,11 @@ fn encryption(trunk: &TrunkConfig, findings: &mut Findings) {
         (Transport::Tls, Srtp::Required) => {
             findings.add(Finding::ok("encryption", "signalling by TLS, sound by SRTP, both required"));
         }
-        (Transport::Tls, _) => findings.add(Finding::warning(
-            "encryption",
+        (Transport::Tls, _) => findings.add(Mistake::NotEncrypted.suspected(
             "the sound may travel unencrypted",
             "set srtp = \"required\" if the trunk can encrypt",
         )),
-        _ => findings.add(Finding::warning(
-            "encryption",
+        _ => findings.add(Mistake::NotEncrypted.suspected(
             "signalling travels readable to everybody on the way, and so does the sound",
             "set transport = \"tls\" if the trunk offers it",
         )),

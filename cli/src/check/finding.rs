@@ -45,6 +45,8 @@ impl Status {
 pub(super) struct Finding {
     /// Which check, a stable name for programs.
     pub(super) id: &'static str,
+    /// The mistake behind it, a stable name for programs; `docs/check.md` lists them.
+    pub(super) cause: Option<&'static str>,
     /// The trunk it is about; the machine or the whole file otherwise.
     pub(super) trunk: Option<String>,
     pub(super) status: Status,
@@ -56,7 +58,7 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(id: &'static str, what: impl Into<String>) -> Self {
-        Self { id, trunk: None, status: Status::Ok, what: what.into(), remedy: None }
+        Self { id, cause: None, trunk: None, status: Status::Ok, what: what.into(), remedy: None }
     }
 
     pub(super) fn skipped(id: &'static str, what: impl Into<String>) -> Self {
@@ -87,7 +89,9 @@ impl Findings {
 
     pub(super) fn add(&mut self, finding: Finding) {
         let trunk = finding.trunk.clone().or_else(|| self.trunk.clone());
-        self.list.push(Finding { trunk, ..finding });
+        // One line each, whatever the words of others that stand in them.
+        let (what, remedy) = (one_line(&finding.what), finding.remedy.as_deref().map(one_line));
+        self.list.push(Finding { trunk, what, remedy, ..finding });
     }
 
     pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
@@ -96,6 +100,12 @@ impl Findings {
 
     pub(super) fn any_problem(&self) -> bool {
         self.count(Status::Problem) > 0
+    }
+
+    /// Whether a problem of this trunk was found.
+    pub(super) fn trunk_has_problem(&self, trunk: &str) -> bool {
+        let of_it = |finding: &&Finding| finding.trunk.as_deref() == Some(trunk);
+        self.list.iter().filter(of_it).any(|finding| finding.status == Status::Problem)
     }
 
     fn count(&self, status: Status) -> usize {
@@ -130,7 +140,7 @@ impl Findings {
         for finding in remedies {
             let (style, remedy) = (finding.status.style(), finding.remedy.as_deref().unwrap_or_default());
             let place = finding.trunk.as_deref().map(|trunk| format!("{trunk} ")).unwrap_or_default();
-            writeln!(out, "  {style}{place}{}{style:#}: {remedy}", finding.id)?;
+            writeln!(out, "  {style}{place}{}{style:#}: {remedy}", finding.cause.unwrap_or(finding.id))?;
         }
         let (problems, warnings) = (self.count(Status::Problem), self.count(Status::Warning));
         let style = if problems > 0 { Status::Problem } else { Status::Ok }.style();
@@ -142,6 +152,10 @@ impl Findings {
         )?;
         Ok(())
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 const fn s(count: usize) -> &'static str {

@@ -1,14 +1,20 @@
 //! What this machine permits.
 
+use std::time::{Duration, SystemTime};
+
 use rustix::process::{Resource, getrlimit};
 use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 use super::finding::Finding;
+use super::mistake::Mistake;
 
 /// Sockets of one call: RTP and RTCP.
 const SOCKETS_PER_CALL: u64 = 2;
 /// What a process has open besides.
 const OTHERS: u64 = 128;
+
+/// What no clock is off by through inattention.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether there are descriptors for as many calls as configured.
 pub(super) fn descriptors(max_calls: u32) -> Option<Finding> {
@@ -18,12 +24,21 @@ pub(super) fn descriptors(max_calls: u32) -> Option<Finding> {
     Some(if limit >= needed {
         Finding::ok("file_descriptors", format!("room for {max_calls} calls"))
     } else {
-        Finding::problem(
-            "file_descriptors",
+        Mistake::FileDescriptors.found(
             format!("{max_calls} calls need {needed} open files, {limit} are permitted"),
             format!("raise the limit: ulimit -n {needed}, or LimitNOFILE={needed} in the systemd unit"),
         )
     })
+}
+
+/// Whether this machine's clock can be right: nothing runs before it was built.
+pub(super) fn clock() -> Option<Finding> {
+    let built = std::env::current_exe().and_then(|path| path.metadata()?.modified()).ok()?;
+    let behind = built.duration_since(SystemTime::now()).ok().filter(|behind| *behind > DAY)?;
+    Some(Mistake::ClockWrong.found(
+        format!("this machine's clock is {} days behind the day when this program was built", behind.as_secs() / DAY.as_secs()),
+        "set it, or let the network do it: timedatectl set-ntp true; until then certificates are judged wrongly",
+    ))
 }
 
 /// Whether packets can leave on time under load: tried on a thread of its own, which then ends.
@@ -38,8 +53,7 @@ pub(super) fn scheduling() -> Option<Finding> {
     Some(if permitted {
         Finding::ok("scheduling", "real-time scheduling (SCHED_FIFO) is permitted")
     } else {
-        Finding::warning(
-            "scheduling",
+        Mistake::NoRealTime.suspected(
             "real-time scheduling (SCHED_FIFO) is not permitted: under load, packets leave some milliseconds late",
             "for many calls at once: ulimit -r 10, LimitRTPRIO=10 in the systemd unit, or the capability CAP_SYS_NICE",
         )

@@ -1,46 +1,72 @@
 //! A real registration, by the endpoint that makes the calls.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use outdial::call::SipStatus;
 use outdial::config::{Config, TrunkConfig};
 use outdial::sip::{Endpoint, Registration, Shutdown};
 use tokio::time::timeout;
 
+use super::account::Refusal;
 use super::finding::{Finding, Findings};
+use super::mistake::Mistake;
+use super::probe::{self, Answers};
 
 /// A registrar that has not answered by then will not.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Registers the trunk if it wants that, tells what the registrar said, and takes it back.
-pub(super) async fn register(config: &Config, name: &str, trunk: &TrunkConfig, findings: &mut Findings) {
+pub(super) async fn register(
+    config: &Config,
+    name: &str,
+    trunk: &TrunkConfig,
+    address: Option<SocketAddr>,
+    answers: &Answers,
+    findings: &mut Findings,
+) {
     let mut alone = config.clone();
     alone.trunks.retain(|other, _| other == name);
     alone.agents.clear();
+    alone.routes.clear();
     (alone.default_trunk, alone.default_agent) = (None, None);
     let endpoint = match Endpoint::start(&alone).await {
         Ok(endpoint) => endpoint,
         Err(error) => {
             let what = format!("the trunk cannot be set up: {:#}", anyhow::Error::from(error));
-            findings.add(Finding::problem("setup", what, "look at the key or the file that is named here"));
+            findings.add(Mistake::SetUp.found(what, "look at the key or the file that is named here"));
             return;
         }
     };
     findings.add(Finding::ok("setup", "the trunk can be set up"));
-    if let Some(mut registration) = endpoint.registration(name) {
-        let answered = registration.wait_for(|state| *state != Registration::Pending);
-        let state =
-            timeout(PATIENCE, answered).await.ok().and_then(|state| state.ok().map(|state| state.clone()));
-        findings.add(finding(trunk, state.as_ref()));
-    }
+    let state = match endpoint.registration(name) {
+        Some(mut registration) => {
+            let answered = registration.wait_for(|state| *state != Registration::Pending);
+            timeout(PATIENCE, answered).await.ok().and_then(|state| state.ok().map(|state| state.clone()))
+        }
+        None => None,
+    };
     endpoint.shutdown(Shutdown::HangUp).await;
+    let refused = state.as_ref().is_some_and(Registration::credentials_refused);
+    let stranger = match address {
+        // Whether a registrar tells users apart shows in what it says to one that cannot exist.
+        Some(address) if refused && answers.register.is_some() => {
+            probe::as_stranger(config, trunk, address).await
+        }
+        _ => None,
+    };
+    findings.add(finding(trunk, state.as_ref(), answers, stranger.map(|response| response.code)));
 }
 
-fn finding(trunk: &TrunkConfig, state: Option<&Registration>) -> Finding {
+fn finding(
+    trunk: &TrunkConfig,
+    state: Option<&Registration>,
+    answers: &Answers,
+    stranger: Option<u16>,
+) -> Finding {
     match state {
         Some(Registration::NotRequired) => {
             let by = if trunk.password.is_some() {
-                "the password is asked for at each call"
+                "the password is asked for at each call: check it with --call"
             } else {
                 "the trunk knows this machine by its address"
             };
@@ -49,49 +75,23 @@ fn finding(trunk: &TrunkConfig, state: Option<&Registration>) -> Finding {
         Some(Registration::Registered { expires }) => {
             Finding::ok("registration", format!("registered for {} s at a time", expires.as_secs()))
         }
-        Some(Registration::Failed { status, detail }) => {
-            let (id, remedy) = remedy(trunk, status.as_ref());
-            let said = status.as_ref().map(|status| format!("{status}: ")).unwrap_or_default();
-            Finding::problem(id, format!("{said}{detail}"), remedy)
+        Some(Registration::Failed { .. }) if answers.wrong_realm => {
+            Finding::skipped("registration", "refused, as it must be with the wrong realm")
         }
-        _ => Finding::problem(
-            "registration",
+        Some(Registration::Failed { status, detail }) => {
+            let refusal = Refusal {
+                trunk,
+                status: status.as_ref(),
+                detail,
+                first: answers.register.as_ref().map(|response| response.code),
+                stale: answers.register.as_ref().is_some_and(|response| response.is_stale()),
+                stranger,
+            };
+            refusal.finding()
+        }
+        _ => Mistake::RegistrarSilent.found(
             format!("the registrar has not answered within {} s", PATIENCE.as_secs()),
             "permit SIP through the firewall in both directions; the registrar may drop what it does not know",
         ),
-    }
-}
-
-fn remedy(trunk: &TrunkConfig, status: Option<&SipStatus>) -> (&'static str, String) {
-    let user = trunk.auth_user().unwrap_or_default();
-    match status.map(|status| status.code) {
-        Some(401 | 407) if trunk.password.is_none() => (
-            "credentials",
-            "the registrar wants a password: set password = { source = \"…\", id = \"…\" }".to_owned(),
-        ),
-        Some(401 | 407) => (
-            "credentials",
-            format!(
-                "user {user:?} or its password is wrong: compare both with the trunk's portal; some want auth_user"
-            ),
-        ),
-        Some(403) => (
-            "credentials",
-            format!(
-                "the registrar forbids it: user {user:?} unknown or locked, from_domain wrong, or this address not permitted"
-            ),
-        ),
-        Some(404) => {
-            ("account", format!("the registrar does not know {user:?}: look at user and from_domain"))
-        }
-        Some(408 | 504) => (
-            "registration",
-            "no answer: look at the registrar's host and port, and at the firewall".to_owned(),
-        ),
-        Some(503) => (
-            "registration",
-            "no connection, or the registrar is out of service: see the findings above".to_owned(),
-        ),
-        _ => ("registration", "ask the trunk's operator with this answer at hand".to_owned()),
     }
 }

@@ -1,6 +1,8 @@
 //! As much of a SIP response (RFC 3261 section 7.2) as a check reads. The stack that carries calls is PJSIP's; this
 //! one asks two questions and must see what PJSIP does not tell.
 
+use std::net::IpAddr;
+
 /// A response without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Response {
@@ -42,6 +44,7 @@ impl Response {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let compact = match name {
             "call-id" => "i",
+            "via" => "v",
             "content-length" => "l",
             _ => name,
         };
@@ -57,6 +60,21 @@ impl Response {
         let at = challenge.to_ascii_lowercase().find("realm=")? + "realm=".len();
         let (realm, _) = challenge.get(at..)?.trim_start().strip_prefix('"')?.split_once('"')?;
         Some(shown(realm))
+    }
+
+    /// Whether the challenge calls the nonce of the request stale (RFC 7616 section 3.3), which had none.
+    pub(super) fn is_stale(&self) -> bool {
+        let challenge = self.header("www-authenticate").or_else(|| self.header("proxy-authenticate"));
+        let squeezed = challenge.unwrap_or_default().to_ascii_lowercase().replace([' ', '"'], "");
+        squeezed.contains("stale=true")
+    }
+
+    /// The address that the server saw our request come from, if it is another than the request said (RFC 3261 section
+    /// 18.2.1).
+    pub(super) fn received(&self) -> Option<IpAddr> {
+        let via = self.header("via")?;
+        let values = via.split(';').filter_map(|parameter| parameter.trim().strip_prefix("received="));
+        values.into_iter().next()?.trim_matches(['[', ']']).parse().ok()
     }
 
     /// What the server calls itself.
@@ -82,6 +100,16 @@ mod tests {
         assert_eq!(response.realm().as_deref(), Some("sip.x"));
         assert_eq!(response.header("call-id"), Some("abc"));
         assert_eq!(response.server().as_deref(), Some("PBX[31m 1"));
+        assert!(!response.is_stale() && response.received().is_none());
+    }
+
+    #[test]
+    fn a_stale_nonce_and_a_translated_address_show() {
+        let text = b"SIP/2.0 401 Unauthorized\r\nv: SIP/2.0/UDP 10.0.0.1:5060;rport=1;received=198.51.100.7;branch=z\r\n\
+            WWW-Authenticate: Digest realm=\"a\", stale = TRUE\r\n\r\n";
+        let response = Response::parse(text).unwrap();
+        assert!(response.is_stale());
+        assert_eq!(response.received(), Some("198.51.100.7".parse().unwrap()));
     }
 
     #[test]

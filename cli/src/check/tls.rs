@@ -1,20 +1,24 @@
 //! TLS as PJSIP does it, with OpenSSL and the same rules, and every fault of the certificate by name.
 
+mod alert;
+mod client;
+
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use openssl::asn1::Asn1Time;
-use openssl::pkey::PKey;
-use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{HandshakeError, SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::verify::X509CheckFlags;
-use openssl::x509::{X509, X509Ref, X509VerifyResult};
-use outdial::config::{Config, Pem, TrunkConfig};
-use secrecy::ExposeSecret as _;
+use openssl::x509::{X509Ref, X509VerifyResult};
+use outdial::config::{Config, TrunkConfig};
 
-use super::connect::CONNECT;
+use super::elsewhere;
 use super::finding::Finding;
+use super::mistake::Mistake;
+use super::wire;
+pub(super) use alert::Alert;
 
 /// Where PJSIP looks for authorities when none are named.
 const SYSTEM_CA_FOLDER: &str = "/etc/ssl/certs";
@@ -40,16 +44,37 @@ pub(super) fn connect(
             let good = faults.is_empty() || trunk.danger_accept_any_certificate;
             (good.then_some(stream), findings)
         }
-        Err(error) => {
-            let finding = Finding::problem(
-                "tls",
-                format!("no TLS with {address}: {error:#}"),
-                "is this the TLS port (5061 as a rule), and does the server know TLS 1.2? A server that wants a client \
-                 certificate needs client_cert and client_key",
-            );
-            (None, vec![finding])
-        }
+        Err(error) => (None, vec![no_tls(config, trunk, address, &error)]),
     }
+}
+
+fn no_tls(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &anyhow::Error) -> Finding {
+    if let Some(client::Unusable { what, remedy }) = error.downcast_ref() {
+        return Mistake::ClientCertificateUnusable.found(what, *remedy);
+    }
+    if let Some(authorities) = error.downcast_ref::<Authorities>() {
+        return Mistake::CertificateFile.found(
+            format!("ca_file: {authorities}"),
+            "it must hold the trunk's authority as PEM: -----BEGIN CERTIFICATE-----",
+        );
+    }
+    if let Some(alert) = Alert::of(error) {
+        return alert.finding(trunk);
+    }
+    elsewhere::look(config, trunk, address).unwrap_or_else(|| {
+        Mistake::TlsFailed.found(
+            format!("no TLS with {address}: {error:#}"),
+            "is this the TLS port (5061 as a rule), and does the server know TLS 1.2? A server that wants a client \
+             certificate needs client_cert and client_key",
+        )
+    })
+}
+
+/// The authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} has no certificate that can be read")]
+struct Authorities {
+    path: String,
 }
 
 fn try_connect(
@@ -60,17 +85,12 @@ fn try_connect(
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     match &trunk.ca_file {
-        Some(path) => builder.set_ca_file(path).context("ca_file")?,
+        Some(path) => {
+            builder.set_ca_file(path).map_err(|_| Authorities { path: path.display().to_string() })?
+        }
         None => builder.load_verify_locations(None, Some(Path::new(SYSTEM_CA_FOLDER)))?,
     }
-    if let (Some(certificate), Some(key)) = (&trunk.client_cert, &trunk.client_key) {
-        let mut chain = X509::stack_from_pem(&pem(config, certificate)?).context("client_cert")?.into_iter();
-        let own = chain.next().context("client_cert has no certificate")?;
-        builder.set_certificate(&own)?;
-        chain.try_for_each(|further| builder.add_extra_chain_cert(further))?;
-        let key = PKey::private_key_from_pem(&pem(config, key)?).context("client_key")?;
-        builder.set_private_key(&key)?;
-    }
+    client::present(config, trunk, &mut builder)?;
     // All faults are collected: the first one hides the others otherwise.
     let faults = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&faults);
@@ -97,31 +117,22 @@ fn try_connect(
             parameters.set_host(name)?;
         }
     }
-    let tcp = TcpStream::connect_timeout(&address, CONNECT)?;
-    tcp.set_read_timeout(Some(CONNECT))?;
-    tcp.set_write_timeout(Some(CONNECT))?;
-    let stream = configuration.connect(name, tcp).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let stream = configuration.connect(name, wire::tcp(address)?).map_err(|error| match error {
+        HandshakeError::SetupFailure(stack) => stack.into(),
+        HandshakeError::Failure(half) | HandshakeError::WouldBlock(half) => {
+            anyhow::Error::from(half.into_error())
+        }
+    })?;
     let faults = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((stream, faults))
-}
-
-fn pem(config: &Config, source: &Pem) -> Result<Vec<u8>> {
-    Ok(match source {
-        Pem::File(path) => std::fs::read(path)?,
-        Pem::Secret(reference) => {
-            config.secrets.open().resolve(reference)?.expose_secret().as_bytes().to_vec()
-        }
-    })
 }
 
 fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509VerifyResult]) -> Vec<Finding> {
     let ssl = stream.ssl();
     let Some(certificate) = ssl.peer_certificate() else {
-        return vec![Finding::problem(
-            "tls_chain",
-            "the server shows no certificate",
-            "ask the trunk's operator",
-        )];
+        return vec![
+            Mistake::UnknownAuthority.found("the server shows no certificate", "ask the trunk's operator"),
+        ];
     };
     let has = |codes: &[i32]| faults.iter().find(|fault| codes.contains(&fault.as_raw()));
     let mut findings = Vec::new();
@@ -129,13 +140,23 @@ fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509Ver
     let name = trunk.expected_tls_name();
     findings.push(if has(&[HOSTNAME_MISMATCH, IP_MISMATCH]).is_some() {
         let names = names(&certificate);
-        Finding::problem(
-            "tls_hostname",
-            format!("the certificate is not for {name}, but for {names}"),
-            format!(
-                "name one of {names} as tls_server_name; for one with a * say allow_wildcard_certificate = true too"
-            ),
-        )
+        if names.iter().any(|pattern| is_covered(name, pattern)) {
+            Mistake::WildcardName.found(
+                format!("the certificate is for {name} only by {}", names.join(", ")),
+                "SIP knows no wildcards (RFC 5922): set allow_wildcard_certificate = true if the trunk means it so",
+            )
+        } else if names.is_empty() {
+            Mistake::WrongHost.found(
+                format!("the certificate has no name at all, so not {name}"),
+                "the trunk's operator must make one with its host as subjectAltName",
+            )
+        } else {
+            let names = names.join(", ");
+            Mistake::WrongHost.found(
+                format!("the certificate is not for {name}, but for {names}"),
+                format!("name one of {names} as server or tls_server_name, if it is the trunk's"),
+            )
+        }
     } else {
         Finding::ok("tls_hostname", format!("the certificate is for {name}"))
     });
@@ -144,13 +165,11 @@ fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509Ver
         ![NOT_YET_VALID, EXPIRED, HOSTNAME_MISMATCH, IP_MISMATCH].contains(&fault.as_raw())
     };
     findings.push(match faults.iter().find(others) {
-        Some(fault) if fault.as_raw() == SELF_SIGNED => Finding::problem(
-            "tls_chain",
+        Some(fault) if fault.as_raw() == SELF_SIGNED => Mistake::SelfSigned.found(
             "the certificate is signed by itself",
             "if that is meant so, name the certificate itself as ca_file",
         ),
-        Some(fault) => Finding::problem(
-            "tls_chain",
+        Some(fault) => Mistake::UnknownAuthority.found(
             format!("nobody whom this machine trusts has signed the certificate: {}", fault.error_string()),
             match &trunk.ca_file {
                 Some(path) => format!(
@@ -174,30 +193,37 @@ fn expiry(certificate: &X509Ref, expired: bool, not_yet: bool) -> Finding {
         .map_or(0, |left| left.days);
     let until = certificate.not_after();
     if expired {
-        return Finding::problem(
-            "tls_expiry",
+        return Mistake::CertificateExpired.found(
             format!("the certificate, or one that signed it, has expired; the server's own ends {until}"),
             "the trunk's operator must renew it; if the date is to come, this machine's clock is wrong",
         );
     }
     if not_yet {
-        return Finding::problem(
-            "tls_expiry",
+        return Mistake::NotYetValid.found(
             format!("the certificate begins only {}", certificate.not_before()),
             "this machine's clock is behind (timedatectl), or the certificate was made too early",
         );
     }
     let what = format!("the certificate is good for {days} more days, until {until}");
     if days < SOON {
-        Finding::warning("tls_expiry", what, "ask the trunk's operator when it is renewed")
+        Mistake::ExpiresSoon.suspected(what, "ask the trunk's operator when it is renewed")
     } else {
         Finding::ok("tls_expiry", what)
     }
 }
 
-fn names(certificate: &X509Ref) -> String {
+/// Whether `*.example.com` would stand for the name, as it does on the web.
+fn is_covered(name: &str, pattern: &str) -> bool {
+    let rest = pattern.strip_prefix('*').filter(|rest| rest.starts_with('.'));
+    let label = rest.and_then(|rest| {
+        name.to_ascii_lowercase().strip_suffix(&rest.to_ascii_lowercase()).map(str::to_owned)
+    });
+    label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+}
+
+fn names(certificate: &X509Ref) -> Vec<String> {
     let alternatives = certificate.subject_alt_names();
-    let names: Vec<String> = alternatives
+    alternatives
         .iter()
         .flatten()
         .filter_map(|name| {
@@ -209,8 +235,7 @@ fn names(certificate: &X509Ref) -> String {
             name.dnsname().map(str::to_owned).or_else(|| address.map(|ip| ip.to_string()))
         })
         .take(5)
-        .collect();
-    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+        .collect()
 }
 
 fn issuer(certificate: &X509Ref) -> String {

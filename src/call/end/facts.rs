@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{CallEnd, EndReason, EndedBy, Q850, SipStatus};
+use super::{CallEnd, EndReason, EndedBy, MediaFault, Q850, SipStatus};
 
 /// What this side did, or saw happen to its own transport, that ended the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,10 +90,20 @@ impl EndFacts {
         CallEnd {
             ended_by: self.ended_by(),
             reason: self.reason(),
+            media_fault: self.media_fault(),
             sip: self.final_status,
             q850: self.q850,
             retry_after: self.retry_after,
             ..CallEnd::default()
+        }
+    }
+
+    fn media_fault(&self) -> Option<MediaFault> {
+        match self.local? {
+            LocalCause::SrtpRefused => Some(MediaFault::Srtp),
+            LocalCause::NoCommonCodec => Some(MediaFault::Codec),
+            LocalCause::MediaSetup => Some(MediaFault::Setup),
+            _ => None,
         }
     }
 

@@ -45,6 +45,19 @@ pub struct MediaStats {
     pub frames_dropped: u64,
 }
 
+/// Which part of the media the two ends could not agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MediaFault {
+    /// The peer would not encrypt, and the trunk requires it.
+    Srtp,
+    /// The answer has no codec that was offered, or no usable media.
+    Codec,
+    /// The media could not be started on this side.
+    Setup,
+}
+
 /// The mean opinion score of what was received: `codec` an encoding name such as `PCMU/8000`, `loss_percent` what
 /// was lost or came too late to be played, `delay_ms` the way from mouth to ear in one direction.
 ///

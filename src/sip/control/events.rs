@@ -52,6 +52,7 @@ impl Control {
                 phrase,
                 reason,
                 retry_after,
+                warning,
                 has_sdp,
                 secure_media,
             } => {
@@ -60,7 +61,15 @@ impl Control {
                     return;
                 }
                 let status = SipStatus::new(code, phrase);
-                self.response(now, &call_id, method, status, has_sdp, secure_media, (reason, retry_after));
+                self.response(
+                    now,
+                    &call_id,
+                    method,
+                    status,
+                    has_sdp,
+                    secure_media,
+                    (reason, retry_after, warning),
+                );
             }
             PjEvent::ByeReceived { call_id, reason } => {
                 if let Some(call) = self.call_by_id(&call_id) {
@@ -135,7 +144,7 @@ impl Control {
         status: SipStatus,
         has_sdp: bool,
         secure_media: bool,
-        (reason, retry_after): (Option<String>, Option<u32>),
+        (reason, retry_after, warning): (Option<String>, Option<u32>, Option<String>),
     ) {
         let Some(key) = self.by_call_id.get(call_id).copied() else { return };
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -145,6 +154,7 @@ impl Control {
             Method::Invite => {
                 if last && !call.is_answered() {
                     call.explained(reason.as_deref(), retry_after);
+                    call.warned(warning);
                 }
                 if srtp_required && has_sdp && !secure_media && (180..300).contains(&status.code) {
                     let detail =

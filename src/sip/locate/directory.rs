@@ -91,7 +91,7 @@ impl Directory {
                 let order = before.filter(|before| same_servers(before, &order)).unwrap_or(order);
                 (Ok(order), answer.ttl.clamp(SHORTEST, LONGEST))
             }
-            (Err(missing), Some(before)) if !missing.authoritative => {
+            (Err(missing), Some(before)) if !missing.is_authoritative() => {
                 tracing::warn!(
                     target: "outdial::sip", host = query.host, detail = missing.detail,
                     "a name could not be looked up again; its servers are kept for now"
@@ -154,8 +154,8 @@ fn same_servers(one: &[Ranked], other: &[Ranked]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NotFound;
     use super::super::penalty::{LONGEST_PENALTY, PENALTY};
+    use super::super::{NameFault, NotFound};
     use super::*;
     use crate::config::Transport;
 
@@ -175,7 +175,8 @@ mod tests {
 
     fn missing(authoritative: bool, ttl: Duration) -> Answer {
         let detail = "there is no such name".to_owned();
-        Answer { result: Err(NotFound { detail, authoritative }), ttl }
+        let fault = if authoritative { NameFault::NoSuchName } else { NameFault::NoNameServer };
+        Answer { result: Err(NotFound { fault, detail }), ttl }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::records::{self, Naptr, Srv};
-use super::{Answer, NotFound, Query, Ranked};
+use super::{Answer, NameFault, NotFound, Query, Ranked};
 use crate::pj::Waker;
 
 /// A name server that does not answer is asked again after so long, and another one asked.
@@ -161,6 +161,11 @@ fn configured(nameservers: &[SocketAddr]) -> ResolverConfig {
     ResolverConfig::from_parts(None, Vec::new(), nameservers.iter().map(server).collect())
 }
 
+/// One lookup with a resolver of its own.
+pub(super) async fn once(nameservers: &[SocketAddr], query: Query) -> Answer {
+    answer(make(nameservers).map(Arc::new), query).await
+}
+
 async fn answer(resolver: Result<Arc<TokioResolver>, String>, query: Query) -> Answer {
     let resolver = match resolver {
         Ok(resolver) => resolver,
@@ -216,7 +221,7 @@ impl Finder {
         self.ttl = self.ttl.min(ttl);
         if records::is_refused(&servers) {
             let detail = format!("{host} offers no SIP over {}", transport.as_str().to_uppercase());
-            return Err((NotFound { detail, authoritative: true }, ttl));
+            return Err((NotFound { fault: NameFault::NotOffered, detail }, ttl));
         }
         let mut servers = records::in_order(servers, |most| rand::random_range(0..=most));
         servers.truncate(MOST_TARGETS);
@@ -270,7 +275,7 @@ impl Finder {
         if order.is_empty() {
             let nothing = || {
                 let detail = format!("{} has no address", self.query.host);
-                (NotFound { detail, authoritative: true }, Duration::ZERO)
+                (NotFound { fault: NameFault::NoAddress, detail }, Duration::ZERO)
             };
             return Err(missing.unwrap_or_else(nothing));
         }
@@ -311,14 +316,16 @@ fn not_found(host: &str, ipv6: bool, error: &NetError) -> (NotFound, Duration) {
     let host = host.trim_end_matches('.');
     let NetError::Dns(DnsError::NoRecordsFound(none)) = error else {
         let detail = format!("{host} could not be looked up: {error}");
-        return (NotFound { detail, authoritative: false }, Duration::ZERO);
+        return (NotFound { fault: NameFault::NoNameServer, detail }, Duration::ZERO);
     };
-    let detail = match none.response_code {
-        ResponseCode::NXDomain => format!("there is no host {host}"),
-        ResponseCode::NoError => format!("{host} has no {} address", if ipv6 { "IPv6" } else { "IPv4" }),
-        code => format!("{host} could not be looked up: {code}"),
+    let (fault, detail) = match none.response_code {
+        ResponseCode::NXDomain => (NameFault::NoSuchName, format!("there is no host {host}")),
+        ResponseCode::NoError => {
+            let family = if ipv6 { "IPv6" } else { "IPv4" };
+            (NameFault::NoAddress, format!("{host} has no {family} address"))
+        }
+        code => (NameFault::NoNameServer, format!("{host} could not be looked up: {code}")),
     };
-    let authoritative = matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError);
     let ttl = Duration::from_secs(none.negative_ttl.unwrap_or_default().into());
-    (NotFound { detail, authoritative }, ttl)
+    (NotFound { fault, detail }, ttl)
 }

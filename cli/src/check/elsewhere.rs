@@ -1,0 +1,81 @@
+//! Whether the server speaks another transport than the configured one: where it was asked, or at that transport's usual
+//! port.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use outdial::config::{Config, Transport, TrunkConfig};
+
+use super::finding::Finding;
+use super::mistake::Mistake;
+use super::wire::{self, Wire};
+
+/// A server that is there answers soon.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Looks for the server; the finding says where it is.
+pub(super) fn look(config: &Config, trunk: &TrunkConfig, address: SocketAddr) -> Option<Finding> {
+    let agent = config.endpoint.user_agent.as_str();
+    let others = [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter();
+    let mut places: Vec<(Transport, SocketAddr)> = Vec::new();
+    for transport in others.filter(|transport| *transport != trunk.transport) {
+        for port in [address.port(), transport.default_port()] {
+            let place = (transport, SocketAddr::new(address.ip(), port));
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    // The port itself says most.
+    places.sort_by_key(|(_, place)| place.port() != address.port());
+    let found = thread::scope(|scope| {
+        let asked: Vec<_> = places
+            .iter()
+            .map(|&(transport, place)| scope.spawn(move || speaks(agent, trunk, transport, place)))
+            .collect();
+        let answered: Vec<bool> = asked.into_iter().map(|asked| asked.join().unwrap_or(false)).collect();
+        places.iter().zip(answered).find(|(_, answered)| *answered).map(|(place, _)| *place)
+    });
+    let (transport, place) = found?;
+    let (word, ours) = (transport.as_str(), trunk.transport.as_str().to_uppercase());
+    let port = if place.port() == address.port() {
+        String::new()
+    } else {
+        format!(", and port {} in server", place.port())
+    };
+    Some(Mistake::WrongTransport.found(
+        format!(
+            "{address} does not speak {ours}; a SIP server answers at {place} over {}",
+            word.to_uppercase()
+        ),
+        format!("set transport = {word:?}{port}, or ask the trunk for its port for {ours}"),
+    ))
+}
+
+/// Whether a SIP server answers there; for TLS, whether anybody does.
+fn speaks(agent: &str, trunk: &TrunkConfig, transport: Transport, address: SocketAddr) -> bool {
+    let mut trunk = trunk.clone();
+    trunk.transport = transport;
+    let wire = match transport {
+        Transport::Udp => wire::udp(address).map(Wire::Udp),
+        Transport::Tcp => wire::tcp(address).map(Wire::Tcp),
+        Transport::Tls => return shakes_hands(&trunk, address),
+    };
+    wire.and_then(|mut wire| wire.exchange("OPTIONS", agent, &trunk, PATIENCE)).is_ok()
+}
+
+/// Nothing is sent to it, so nothing is verified.
+fn shakes_hands(trunk: &TrunkConfig, address: SocketAddr) -> bool {
+    let shaken = || -> anyhow::Result<()> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        builder.set_verify(SslVerifyMode::NONE);
+        let tcp = wire::tcp(address)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let connector = builder.build().configure()?.verify_hostname(false);
+        connector.connect(trunk.expected_tls_name(), tcp).map_err(|_| anyhow::anyhow!("no TLS"))?;
+        Ok(())
+    };
+    shaken().is_ok()
+}
