@@ -584,3 +584,32 @@ async fn a_registrar_that_fails_leads_to_the_next_and_calls_go_where_we_are_regi
     phone.shutdown().await;
     sandbox.shutdown().await;
 }
+
+/// A PBX that moves: its name has another address, and both are up.
+#[tokio::test]
+async fn a_registration_follows_its_name_to_another_address() {
+    let at = |last: u8| SocketAddr::new(trunk::loopback(last), 5060);
+    let pbx = |last: u8| Sandbox::builder().udp(at(last)).tcp(None).tls(None).max_expires(6).start();
+    let (old, new) = (pbx(24).await.unwrap(), pbx(25).await.unwrap());
+    let names = NameServer::start().await;
+    names.host("pbx.test", 1, at(24));
+    let config = format!("{}register = true\n{}", names.udp("pbx.test:5060"), trunk::account(&old));
+    let phone = Phone::start(&config).await;
+    phone.registration(|state| matches!(state, Registration::Registered { .. })).await;
+    assert_eq!((old.registrations().len(), new.registrations().len()), (1, 0));
+    names.host("pbx.test", HOUR, at(25));
+    let moved = async {
+        while new.registrations().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within("the registration at the new address", moved).await;
+    let call = phone.dial(NUMBER).await;
+    within("the answer", call.answered()).await.unwrap();
+    within("the end", call.hangup()).await;
+    assert_eq!(new.calls().len(), 1);
+    phone.shutdown().await;
+    for sandbox in [old, new] {
+        sandbox.shutdown().await;
+    }
+}

@@ -144,3 +144,36 @@ async fn a_rotated_client_certificate_is_shown_by_the_next_call() {
     stranger.shutdown().await;
     sandbox.shutdown().await;
 }
+
+/// As certificates are renewed by a program beside, under their old names.
+#[tokio::test]
+async fn a_client_certificate_that_is_renewed_on_disk_is_noticed() {
+    let _turn = turn().await;
+    let sandbox =
+        Sandbox::builder().speech(Speech::Melodies).demand_client_certificate().start().await.unwrap();
+    let stranger = Sandbox::builder().speech(Speech::Melodies).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("client.pem"), folder.path().join("client.key"));
+    let renew = |from: &Sandbox| {
+        std::fs::copy(from.client_certificate_path(), &certificate).unwrap();
+        std::fs::copy(from.client_key_path(), &key).unwrap();
+    };
+    // One that the server does not accept; then the right one.
+    renew(&stranger);
+    let more = format!(
+        "client_cert = {certificate:?}\nclient_key = {key:?}\n[records]\nfolder = {:?}",
+        folder.path().join("records")
+    );
+    let config = Config::parse(&trunk::sandbox_tls(&sandbox, more)).unwrap();
+    let outdial = within("the start", Outdial::from_config(&config)).await.unwrap();
+    assert!(within("the renewal", outdial.renew_secrets()).await.unwrap().is_empty());
+    renew(&sandbox);
+    assert_eq!(within("the renewal", outdial.renew_secrets()).await.unwrap(), [trunk::NAME]);
+    let call = within("the call", outdial.dial_with(request("+12025550116"))).await.unwrap();
+    within("the answer", call.answered()).await.unwrap();
+    assert_eq!(within("the end", call.hangup()).await.reason, EndReason::Completed);
+    within("the shutdown", outdial.shutdown(Shutdown::HangUp)).await;
+    for sandbox in [stranger, sandbox] {
+        sandbox.shutdown().await;
+    }
+}

@@ -1,5 +1,7 @@
 #include "rtp_transport.h"
 
+#include "rtp_source.h"
+
 #include <pjlib.h>
 
 #include <errno.h>
@@ -35,7 +37,7 @@ struct rtp_transport {
     pthread_mutex_t mutex;
     struct listener listener;
     pj_bool_t mux;
-    pj_sockaddr rem_rtp;
+    struct pjsys_rtp_source source;
     pj_sockaddr rem_rtcp;
     unsigned addr_len;
     /* Where packets came from last; zero since the last attach, until one came. */
@@ -64,6 +66,13 @@ pj_status_t pjsys_arrival_timestamp(pj_timestamp *ts)
 static pj_int64_t nanoseconds(const struct timespec *time)
 {
     return (pj_int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static pj_uint64_t monotonic(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (pj_uint64_t)nanoseconds(&now);
 }
 
 /* What to add to the kernel's stamps, which are of the wall clock, for PJLIB's, which are monotonic. */
@@ -112,11 +121,11 @@ static void release_listener(const struct listener *listener)
         pj_grp_lock_dec_ref(listener->owner);
 }
 
-/* The stream has found that the far end sends from elsewhere (symmetric RTP, RFC 4961): answer there. */
-static void switch_rtp(struct rtp_transport *self, const pj_sockaddr *src)
+/* The far end sends from elsewhere: answer there. */
+static void switch_rtp(struct rtp_transport *self, const pj_sockaddr *src, pj_uint64_t now)
 {
     pthread_mutex_lock(&self->mutex);
-    pj_sockaddr_cp(&self->rem_rtp, src);
+    pjsys_rtp_source_moved(&self->source, now);
     if (self->mux) {
         pj_sockaddr_cp(&self->rem_rtcp, src);
     } else if (!is_set(&self->src_rtcp)) {
@@ -130,19 +139,28 @@ static void switch_rtp(struct rtp_transport *self, const pj_sockaddr *src)
 static void deliver_rtp(struct rtp_transport *self, const struct listener *listener, void *packet, pj_ssize_t size,
                         pj_sockaddr *src)
 {
+    pj_uint64_t now = arrival ? arrival : monotonic();
+    enum pjsys_rtp_verdict verdict;
+
     pthread_mutex_lock(&self->mutex);
-    pj_sockaddr_cp(&self->src_rtp, src);
+    verdict = pjsys_rtp_source_judge(&self->source, src, packet, (pj_size_t)size, now);
+    if (verdict != PJSYS_RTP_DROP)
+        pj_sockaddr_cp(&self->src_rtp, src);
     pthread_mutex_unlock(&self->mutex);
+    if (verdict == PJSYS_RTP_DROP)
+        return;
     if (listener->rtp2) {
         pjmedia_tp_cb_param param;
         pj_bzero(&param, sizeof(param));
         param.user_data = listener->user_data;
         param.pkt = packet;
         param.size = size;
-        param.src_addr = src;
+        /* The stream has a rule of its own, which ten packets of a stranger satisfy: it is asked only where ours is, and
+         * its word then says that the packet was authentic. */
+        param.src_addr = verdict == PJSYS_RTP_MOVE ? src : NULL;
         listener->rtp2(&param);
-        if (param.rem_switch)
-            switch_rtp(self, src);
+        if (verdict == PJSYS_RTP_MOVE && param.rem_switch)
+            switch_rtp(self, src, now);
     } else if (listener->rtp) {
         listener->rtp(listener->user_data, packet, size);
     }
@@ -151,6 +169,13 @@ static void deliver_rtp(struct rtp_transport *self, const struct listener *liste
 static void deliver_rtcp(struct rtp_transport *self, const struct listener *listener, void *packet, pj_ssize_t size,
                          pj_sockaddr *src)
 {
+    pj_bool_t known;
+
+    pthread_mutex_lock(&self->mutex);
+    known = pjsys_rtp_source_is_host(&self->source, src) || pj_sockaddr_cmp(&self->rem_rtcp, src) == 0;
+    pthread_mutex_unlock(&self->mutex);
+    if (!known)
+        return;
     if (listener->rtcp)
         listener->rtcp(listener->user_data, packet, size);
     pthread_mutex_lock(&self->mutex);
@@ -287,8 +312,10 @@ static pj_status_t attach_listener(struct rtp_transport *self, const struct list
     pthread_mutex_lock(&self->mutex);
     self->listener = *listener;
     self->mux = mux;
-    self->rem_rtp = rtp;
-    self->rem_rtcp = rtcp;
+    pjsys_rtp_source_negotiated(&self->source, &rtp);
+    /* Behind a translation the far end's RTCP is where it was found, too. */
+    if (pj_sockaddr_cmp(&self->source.now.address, &rtp) == 0)
+        self->rem_rtcp = rtcp;
     self->addr_len = pj_sockaddr_get_len(&rtp);
     pj_bzero(&self->src_rtp, sizeof(self->src_rtp));
     pj_bzero(&self->src_rtcp, sizeof(self->src_rtcp));
@@ -341,7 +368,7 @@ static pj_status_t send_rtp(pjmedia_transport *tp, const void *packet, pj_size_t
     if (!atomic_load_explicit(&self->running, memory_order_acquire))
         return PJ_SUCCESS;
     pthread_mutex_lock(&self->mutex);
-    to = self->rem_rtp;
+    to = self->source.now.address;
     len = self->addr_len;
     pthread_mutex_unlock(&self->mutex);
     return send_to(self->sockets.rtp_sock, packet, size, &to, len);
@@ -525,12 +552,20 @@ pj_status_t pjsys_rtp_transport_attach(pjmedia_endpt *endpt, const char *name, c
     pthread_mutex_init(&self->mutex, NULL);
     atomic_init(&self->running, 0);
     atomic_flag_clear(&self->polled);
+    self->source.symmetric = PJ_TRUE;
     pj_grp_lock_add_ref(self->base.grp_lock);
     pj_grp_lock_add_handler(self->base.grp_lock, pool, self, &on_destroy);
     /* Without the stamp jitter is measured at our polling. */
     setsockopt((int)si->rtp_sock, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
     *p_tp = &self->base;
     return PJ_SUCCESS;
+}
+
+void pjsys_rtp_transport_set_symmetric(pjmedia_transport *tp, pj_bool_t symmetric)
+{
+    pthread_mutex_lock(&of(tp)->mutex);
+    of(tp)->source.symmetric = symmetric;
+    pthread_mutex_unlock(&of(tp)->mutex);
 }
 
 pjmedia_transport *pjsys_rtp_transport_of(pjmedia_stream *stream)

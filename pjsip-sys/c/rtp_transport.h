@@ -12,6 +12,10 @@ pj_status_t pjsys_rtp_transport_attach(pjmedia_endpt *endpt, const char *name, c
  * held the sockets stay open, though the transport may be destroyed. NULL if it is of another kind. */
 pjmedia_transport *pjsys_rtp_transport_of(pjmedia_stream *stream);
 
+/* Whether the far end's RTP may come from elsewhere than its SDP says, by the rules of rtp_source.h. It may, until this
+ * says otherwise. */
+void pjsys_rtp_transport_set_symmetric(pjmedia_transport *tp, pj_bool_t symmetric);
+
 /* Delivers the RTP packets that have come, and with `rtcp` the RTCP packets too, on this thread. Returns how many.
  * None while another thread does so: the old stream and the new one of a call may share the transport for a moment. */
 unsigned pjsys_rtp_transport_poll(pjmedia_transport *tp, pj_bool_t rtcp);

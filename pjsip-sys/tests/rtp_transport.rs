@@ -8,11 +8,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::IntoRawFd as _;
 use std::ptr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::Lib;
 
 /// What the callback saw: the first byte of each packet and the time of its arrival in nanoseconds.
 static SEEN: Mutex<Vec<(u8, u64)>> = Mutex::new(Vec::new());
+
+/// What the stream says of packets from elsewhere.
+static AUTHENTIC: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" fn on_rtp(param: *mut pjmedia_tp_cb_param) {
     // SAFETY: the transport passes a record that is valid during the call, with a packet of `size` bytes; a time
@@ -22,8 +26,7 @@ unsafe extern "C" fn on_rtp(param: *mut pjmedia_tp_cb_param) {
         pjsys_arrival_timestamp(&mut now);
         let first = *(*param).pkt.cast::<u8>();
         SEEN.lock().unwrap().push((first, now.u64_));
-        // What a stream says of packets from elsewhere.
-        (*param).rem_switch = pj_bool_t::from(first == b's');
+        (*param).rem_switch = pj_bool_t::from(AUTHENTIC.load(Ordering::Relaxed));
     }
 }
 
@@ -202,20 +205,46 @@ fn a_packet_has_the_time_of_its_arrival_and_not_of_the_poll() {
     rig.destroy();
 }
 
+/// An RTP packet with this SSRC and sequence number.
+fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let head = [&[0x80, 0][..], &sequence.to_be_bytes(), &[0; 4], &ssrc.to_be_bytes()];
+    [&head.concat()[..], &[0xff; 160]].concat()
+}
+
 #[test]
-fn sound_goes_to_where_the_stream_hears_it_from() {
+fn sound_goes_to_where_the_far_end_is_found_if_the_stream_finds_it_authentic() {
     let rig = Rig::new();
     rig.attach();
     let elsewhere = socket();
     elsewhere.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    elsewhere.send_to(b"a", rig.rtp).unwrap();
+    for sequence in 1..=5 {
+        elsewhere.send_to(&rtp(7, sequence), rig.rtp).unwrap();
+    }
     rig.poll(false);
+    assert_eq!(seen(), [0x80, 0x80], "the first three are a stranger's");
     rig.send(b"1");
-    assert_eq!(received(&rig.peer), b"1", "the stream has not asked for it");
-    elsewhere.send_to(b"s", rig.rtp).unwrap();
+    assert_eq!(received(&rig.peer), b"1", "the stream has not found them authentic");
+    AUTHENTIC.store(true, Ordering::Relaxed);
+    elsewhere.send_to(&rtp(7, 6), rig.rtp).unwrap();
     rig.poll(false);
     rig.send(b"2");
     assert_eq!(received(&elsewhere), b"2");
+    rig.destroy();
+}
+
+#[test]
+fn reports_of_a_stranger_are_not_read() {
+    let rig = Rig::new();
+    rig.attach();
+    let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
+    for _ in 0..5 {
+        stranger.send_to(b"x", rig.rtcp).unwrap();
+    }
+    rig.poll(true);
+    // Another port of the same host is a translation's.
+    socket().send_to(b"y", rig.rtcp).unwrap();
+    rig.poll(true);
+    assert_eq!(seen(), b"y");
     rig.destroy();
 }
 

@@ -88,6 +88,7 @@ impl TrunkConfig {
             ("dtmf", self.dtmf.word().to_owned()),
             ("early_media", self.early_media.to_string()),
             ("media_timeout", time(self.media_timeout)),
+            ("symmetric_rtp", self.symmetric_rtp.to_string()),
             ("caller_id", shown(self.caller_id.as_ref())),
             ("caller_name", shown(self.caller_name.as_ref())),
             ("from", self.from.word().to_owned()),

@@ -88,6 +88,7 @@ fn every_key_of_a_trunk_is_read() {
         dtmf = "info"
         early_media = false
         media_timeout = "0s"
+        symmetric_rtp = false
         caller_id = "+12025550110"
         caller_name = "Praxis"
         from = "account"

@@ -77,6 +77,9 @@ pub struct TrunkConfig {
     pub early_media: bool,
     /// After how long without RTP the sound counts as stalled; zero turns the watch off. Default 30 s.
     pub media_timeout: Duration,
+    /// Whether RTP may come from elsewhere than SDP says: from behind a translation (NAT), or a far end that moves without
+    /// an offer (RFC 4961). Turned off, an answer or an offer alone says where the far end is. Default true.
+    pub symmetric_rtp: bool,
 
     /// The caller that the callee is shown, where neither agent nor request says another.
     pub caller_id: Option<CallerId>,
@@ -150,6 +153,7 @@ impl TrunkConfig {
             dtmf: DtmfMethod::Rfc4733,
             early_media: true,
             media_timeout: Duration::from_secs(30),
+            symmetric_rtp: true,
             caller_id: None,
             caller_name: None,
             from: FromUser::Caller,
@@ -231,6 +235,7 @@ impl TrunkConfig {
         s.set("codecs", &mut trunk.codecs);
         s.set("dtmf", &mut trunk.dtmf);
         s.set("early_media", &mut trunk.early_media);
+        s.set("symmetric_rtp", &mut trunk.symmetric_rtp);
         s.set("caller_id", &mut trunk.caller_id);
         s.set("caller_name", &mut trunk.caller_name);
         s.set("from", &mut trunk.from);

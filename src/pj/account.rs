@@ -115,6 +115,8 @@ fn with_config<T>(
         config.reg_retry_interval = settings.retry;
         config.reg_first_retry_interval = settings.retry.min(5);
         config.reg_retry_random_interval = settings.retry.div_ceil(5);
+        // A registrar that does not answer leaves this long to find it again, or another one, before it forgets us.
+        config.reg_delay_before_refresh = (settings.expires / 6).clamp(5, 60);
     }
     if let Some(proxy) = &settings.proxy {
         config.proxy[0] = strings::lend(proxy);

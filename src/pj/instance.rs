@@ -30,6 +30,8 @@ pub(crate) struct InstanceSettings {
     pub(crate) max_calls: u32,
     /// T1, T2 and T4 (RFC 3261 §17, table 4).
     pub(crate) timers: (Duration, Duration, Duration),
+    /// How often a double CRLF goes over each connection of TCP and TLS (RFC 5626 §3.5.1); zero for never.
+    pub(crate) keep_alive: Duration,
     /// What every message that comes in is judged by.
     pub(crate) gate: Gate,
 }
@@ -142,7 +144,7 @@ impl Instance {
     }
 
     fn initialise(&mut self, settings: &InstanceSettings) -> Result<Waker, PjError> {
-        set_timers(settings.timers);
+        set_timers(settings.timers, settings.keep_alive);
         init(settings)?;
         // SAFETY: PJSUA is initialised; endpoint, I/O queue and pools live until `_created` is dropped.
         let (endpoint, pool) = unsafe {
@@ -189,12 +191,15 @@ impl Instance {
     }
 }
 
-/// PJSIP reads them when its transaction layer starts.
-fn set_timers((t1, t2, t4): (Duration, Duration, Duration)) {
+/// PJSIP reads them when its transaction layer starts, and for each connection.
+fn set_timers((t1, t2, t4): (Duration, Duration, Duration), keep_alive: Duration) {
     let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: PJSIP's settings are a static record; nothing but this thread uses PJSIP, which has not started.
     unsafe {
-        let settings = &mut (*sys::pjsys_sip_cfg()).tsx;
+        let config = &mut *sys::pjsys_sip_cfg();
+        let keep_alive = i64::try_from(keep_alive.as_secs()).unwrap_or(i64::MAX);
+        (config.tcp.keep_alive_interval, config.tls.keep_alive_interval) = (keep_alive, keep_alive);
+        let settings = &mut config.tsx;
         (settings.t1, settings.t2, settings.t4) = (ms(t1), ms(t2), ms(t4));
         // Timers B, D, F, H: 32 s with the usual T1.
         settings.td = ms(t1 * 64);

@@ -172,6 +172,14 @@ impl PinnedStream {
         self.samples_per_frame
     }
 
+    /// Whether packets may come from elsewhere than the far end's SDP says.
+    pub(crate) fn set_symmetric(&self, symmetric: bool) {
+        // SAFETY: our reference keeps the transport; it locks what it changes.
+        unsafe {
+            sys::pjsys_rtp_transport_set_symmetric(self.transport.as_ptr(), sys::pj_bool_t::from(symmetric));
+        }
+    }
+
     /// Puts the packets that have come into the jitter buffer; with `control` reads RTCP too.
     pub(super) fn collect(&self, control: bool) {
         // SAFETY: our reference keeps the transport and its sockets; it ignores what comes when it is stopped or

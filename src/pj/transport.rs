@@ -36,8 +36,9 @@ pub(crate) struct TlsSettings {
 /// Our certificate and its private key, in PEM.
 #[derive(Debug, Clone)]
 pub(crate) enum ClientCertificate {
-    /// Paths of the certificate chain and of the key.
-    Files(String, String),
+    /// Paths of the certificate chain and of the key, which PJSIP reads for each connection; and the SHA-256 of what they
+    /// held, by which a renewal is noticed.
+    Files { certificate: String, key: String, contents: [u8; 32] },
     /// The certificate and the key themselves, with the authorities beside them: PJSIP takes either all from files or
     /// all from memory.
     Memory { certificate: SecretString, key: SecretString, authorities: SecretString },
@@ -51,7 +52,11 @@ impl TransportKind {
             Self::Udp | Self::Tcp => None,
         };
         match (client(self), client(other)) {
-            (Some(ClientCertificate::Files(..)), Some(ClientCertificate::Files(..))) | (None, None) => true,
+            (None, None) => true,
+            (
+                Some(ClientCertificate::Files { contents, .. }),
+                Some(ClientCertificate::Files { contents: other, .. }),
+            ) => contents == other,
             (
                 Some(ClientCertificate::Memory { certificate, key, .. }),
                 Some(ClientCertificate::Memory { certificate: other, key: other_key, .. }),
@@ -87,8 +92,13 @@ impl Instance {
         // An ACK and the request after it are two small segments: with Nagle's algorithm the second one would wait for
         // the far end's delayed acknowledgement, 40 ms on each call that is challenged.
         let mut no_delay: c_int = 1;
+        let mut unheard = UNHEARD_MS;
         if !matches!(kind, TransportKind::Udp) {
-            config.sockopt_params = one_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, &mut no_delay);
+            config.sockopt_params = tcp_options([
+                (libc::TCP_NODELAY, &mut no_delay),
+                // A firewall that has forgotten the connection lets nothing through, and says nothing.
+                (libc::TCP_USER_TIMEOUT, &mut unheard),
+            ]);
             config.tls_setting.sockopt_params = config.sockopt_params;
         }
         let mut protocol = match kind {
@@ -115,7 +125,7 @@ impl Instance {
             }
             match &tls.client {
                 None => {}
-                Some(ClientCertificate::Files(certificate, key)) => {
+                Some(ClientCertificate::Files { certificate, key, .. }) => {
                     setting.cert_file = strings::lend(certificate);
                     setting.privkey_file = strings::lend(key);
                 }
@@ -136,15 +146,21 @@ impl Instance {
     }
 }
 
-/// A list of one socket option. PJSIP copies the value, which must live till then.
-fn one_option(level: c_int, option: c_int, value: &mut c_int) -> sys::pj_sockopt_params {
+/// How long what we sent may go unacknowledged, a keep-alive for example, before the connection is given up and made
+/// again (RFC 5482), in milliseconds. The kernel's own limit is a quarter of an hour.
+const UNHEARD_MS: c_int = 20_000;
+
+/// A list of socket options of TCP. PJSIP copies the values, which must live till then.
+fn tcp_options<const N: usize>(values: [(c_int, &mut c_int); N]) -> sys::pj_sockopt_params {
     // SAFETY: a record of numbers and pointers, for which zeros are valid.
     let mut options: sys::pj_sockopt_params = unsafe { std::mem::zeroed() };
-    options.cnt = 1;
-    options.options[0].level = level;
-    options.options[0].optname = option;
-    options.options[0].optlen = size_of::<c_int>() as c_int;
-    options.options[0].optval = std::ptr::from_mut(value).cast();
+    options.cnt = N as u32;
+    for (option, (name, value)) in options.options.iter_mut().zip(values) {
+        option.level = libc::IPPROTO_TCP;
+        option.optname = name;
+        option.optlen = size_of::<c_int>() as c_int;
+        option.optval = std::ptr::from_mut(value).cast();
+    }
     options
 }
 

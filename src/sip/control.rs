@@ -283,6 +283,13 @@ impl Control {
         for (key, limit) in limited {
             self.end(key, limit, None);
         }
+        for trunk in self.trunks.iter_mut().filter(|_| self.leaving.is_none()) {
+            if trunk.is_registration_due(now)
+                && let Err(error) = self.instance.set_registration(trunk.account(), true)
+            {
+                tracing::warn!(target: "outdial::sip", %error, trunk = trunk.name(), "not registered again");
+            }
+        }
         self.go_on_leaving(now);
     }
 }

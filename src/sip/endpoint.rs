@@ -16,7 +16,7 @@ use super::trunk::{Dialling, Trunk, TrunkSetup};
 use super::{StartError, gate};
 use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
-use crate::config::{Config, Route};
+use crate::config::{Config, Route, Transport};
 use crate::pj::{
     CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
 };
@@ -126,6 +126,7 @@ impl Endpoint {
             user_agent: config.endpoint.user_agent.clone(),
             max_calls: config.endpoint.max_calls + SLOTS_FOR_GOODBYES,
             gate: judge,
+            keep_alive: keep_alive(config),
             timers: (config.endpoint.timers.t1, config.endpoint.timers.t2, config.endpoint.timers.t4),
         };
         let max_calls = config.endpoint.max_calls;
@@ -334,6 +335,13 @@ fn set_up(
     let trunks =
         setups.into_iter().map(|setup| setup.open(&instance, &mut opened)).collect::<Result<Vec<_>, _>>()?;
     Ok((instance, clock, waker, trunks))
+}
+
+/// PJSIP has one interval for the connections of all trunks: the shortest that one of them asks for.
+fn keep_alive(config: &Config) -> Duration {
+    let connected = config.trunks.values().filter(|trunk| trunk.transport != Transport::Udp);
+    let asked = connected.map(|trunk| trunk.keep_alive).filter(|interval| !interval.is_zero());
+    asked.min().unwrap_or_default()
 }
 
 /// 128 random bits as 32 lower-case hexadecimal digits: unguessable, and nothing that a host's log would redact.

@@ -3,14 +3,15 @@
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::StartError;
 use super::locate::Query;
-use super::registration::Registration;
+use super::registration::{Insistence, Registration};
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
@@ -101,7 +102,16 @@ impl TrunkSetup {
         let first =
             if settings.registrar.is_some() { Registration::Pending } else { Registration::NotRequired };
         let (registration, _) = watch::channel(first);
-        Ok(Trunk { name: self.name, config: self.config, account, registration, settings, kind: self.kind })
+        Ok(Trunk {
+            name: self.name,
+            config: self.config,
+            account,
+            registration,
+            settings,
+            kind: self.kind,
+            insistence: Insistence::default(),
+            ask_again_at: None,
+        })
     }
 
     fn credentials(&self) -> Option<(String, SecretString)> {
@@ -140,9 +150,12 @@ fn tls_settings(secrets: &Secrets, name: &str, trunk: &TrunkConfig) -> Result<Tl
     let ca_file = trunk.ca_file.as_ref().map(|path| path.display().to_string());
     let client = match (&trunk.client_cert, &trunk.client_key) {
         (Some(Pem::File(certificate)), Some(Pem::File(key))) => {
-            text(certificate)?;
-            text(key)?;
-            Some(ClientCertificate::Files(certificate.display().to_string(), key.display().to_string()))
+            let digest = Sha256::new().chain_update(text(certificate)?).chain_update(text(key)?);
+            Some(ClientCertificate::Files {
+                certificate: certificate.display().to_string(),
+                key: key.display().to_string(),
+                contents: digest.finalize().into(),
+            })
         }
         (Some(certificate), Some(key)) => {
             let pem = |pem: &Pem| match pem {
@@ -187,6 +200,9 @@ pub(super) struct Trunk {
     /// What PJSIP knows.
     settings: AccountSettings,
     kind: TransportKind,
+    insistence: Insistence,
+    /// When the registrar is asked again that refused us.
+    ask_again_at: Option<Instant>,
 }
 
 impl Trunk {
@@ -229,6 +245,11 @@ impl Trunk {
         Some(self.config.media_timeout).filter(|timeout| !timeout.is_zero())
     }
 
+    /// Whether RTP may come from elsewhere than SDP says.
+    pub(super) fn symmetric_rtp(&self) -> bool {
+        self.config.symmetric_rtp
+    }
+
     pub(super) fn dtmf(&self) -> DtmfMethod {
         self.config.dtmf
     }
@@ -256,6 +277,7 @@ impl Trunk {
         self.settings = settings;
         self.kind = setup.kind;
         if self.settings.registrar.is_some() {
+            (self.insistence, self.ask_again_at) = (Insistence::default(), None);
             self.registration.send_replace(Registration::Pending);
             instance.set_registration(self.account, true)?;
         }
@@ -316,7 +338,14 @@ impl Trunk {
     }
 
     /// The registrar answered, or did not.
-    pub(super) fn registered(&self, code: u16, phrase: String, expires: u32, error: Option<String>) {
+    pub(super) fn registered(
+        &mut self,
+        now: Instant,
+        code: u16,
+        phrase: String,
+        expires: u32,
+        error: Option<String>,
+    ) {
         let state = match (code, error) {
             (200..=299, None) if expires > 0 => {
                 Registration::Registered { expires: Duration::from_secs(expires.into()) }
@@ -339,7 +368,13 @@ impl Trunk {
             }
             state => tracing::info!(target: "outdial::sip", trunk = self.name, ?state, "registration"),
         }
+        self.ask_again_at = self.insistence.after(&state).map(|pause| now + pause);
         self.registration.send_replace(state);
+    }
+
+    /// Whether the registrar is to be asked again now.
+    pub(super) fn is_registration_due(&mut self, now: Instant) -> bool {
+        self.ask_again_at.take_if(|at| now >= *at).is_some()
     }
 }
 

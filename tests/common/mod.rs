@@ -5,8 +5,10 @@
 //! no test asserts a time.
 #![allow(dead_code, unreachable_pub, unused_imports)] // Every test binary uses another part of it.
 
+pub mod far_end;
 pub mod phone;
 pub mod process;
+pub mod rtp;
 pub mod sipp;
 pub mod sound;
 mod story;
@@ -17,7 +19,9 @@ pub mod voice;
 use std::future::Future;
 use std::time::Duration;
 
+pub use far_end::FarEnd;
 pub use phone::Phone;
+pub use rtp::{Caller, Rtp};
 pub use sipp::{Sipp, Transcript};
 pub use story::{Story, told};
 

@@ -27,8 +27,7 @@ impl Stranger {
         let task = tokio::spawn(async move {
             let mut packet = vec![0; 65_536];
             while let Ok((length, from)) = socket.recv_from(&mut packet).await {
-                let text = String::from_utf8_lossy(&packet[..length]).into_owned();
-                for message in say(&Received { text, us }) {
+                for message in say(&Received::new(&packet[..length], us)) {
                     // A peer that is gone shows in the test.
                     let _ = socket.send_to(&message, from).await;
                 }
@@ -49,6 +48,31 @@ impl Drop for Stranger {
 }
 
 impl Received {
+    /// A message that came to `us`.
+    pub fn new(bytes: &[u8], us: SocketAddr) -> Self {
+        Self { text: String::from_utf8_lossy(bytes).into_owned(), us }
+    }
+
+    /// Of a response: `200 OK`.
+    pub fn status(&self) -> &str {
+        self.text.lines().next().and_then(|line| line.strip_prefix("SIP/2.0 ")).unwrap_or_default()
+    }
+
+    /// The URI in Contact.
+    pub fn contact(&self) -> &str {
+        let contact = self.header("Contact");
+        let inside = contact.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        inside.map_or(contact, |(uri, _)| uri)
+    }
+
+    /// Where the SDP wants the sound to.
+    pub fn media(&self) -> Option<SocketAddr> {
+        let line = |prefix: &str| self.text.lines().find_map(|line| line.strip_prefix(prefix));
+        let ip = line("c=IN IP4 ").or_else(|| line("c=IN IP6 "))?;
+        let port = line("m=audio ")?.split(' ').next()?;
+        Some(SocketAddr::new(ip.trim().parse().ok()?, port.parse().ok()?))
+    }
+
     /// `INVITE`, or `SIP/2.0` for a response.
     pub fn method(&self) -> &str {
         self.text.split(' ').next().unwrap_or_default()

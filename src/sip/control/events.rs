@@ -102,7 +102,7 @@ impl Control {
                 }
             }
             PjEvent::Registration { account, code, phrase, expires, error } => {
-                if let Some(trunk) = self.trunks.iter().find(|trunk| trunk.account() == account) {
+                if let Some(trunk) = self.trunks.iter_mut().find(|trunk| trunk.account() == account) {
                     let registrar = trunk.registrar();
                     if let Some(server) =
                         self.directory.last(&registrar).filter(|_| matches!(code, 408 | 503))
@@ -111,11 +111,14 @@ impl Control {
                         self.directory.penalise(now, server, locate::PENALTY);
                     }
                     let order = self.directory.order(&registrar);
+                    let accepted = (200..300).contains(&code);
                     let lost = self.connections.failure(|failure| {
-                        trunk.is_reached_by(&failure.remote.0)
-                            || failure.address.is_some_and(|address| order.contains(&address))
+                        // A connection that was lost just before does not take a success back.
+                        !accepted
+                            && (trunk.is_reached_by(&failure.remote.0)
+                                || failure.address.is_some_and(|address| order.contains(&address)))
                     });
-                    trunk.registered(code, phrase, expires, lost.or(error));
+                    trunk.registered(now, code, phrase, expires, lost.or(error));
                 }
             }
             PjEvent::TransportFailed(failure) => self.connections.failed(now, failure),
@@ -205,6 +208,8 @@ impl Control {
 
     fn stream(&mut self, key: CallKey, stream: PinnedStream) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| !call.is_ending()) else { return };
+        // Nothing has been read from its sockets before the clock does.
+        stream.set_symmetric(self.trunks[call.trunk].symmetric_rtp());
         let stream = Arc::new(stream);
         let on_clock = self.clock.add(Arc::clone(&stream), Arc::clone(&call.media));
         call.streams(stream, on_clock);

@@ -1,0 +1,246 @@
+//! A far end whose dialog and media a test steers: registrar and callee over UDP, by messages that are made here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use super::stranger::Received;
+use super::within;
+
+/// A callee that answers at once. It ends with the test.
+pub struct FarEnd {
+    socket: Arc<UdpSocket>,
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    responses: UnboundedReceiver<Received>,
+    calls: UnboundedReceiver<SocketAddr>,
+    task: JoinHandle<()>,
+}
+
+/// How it answers.
+struct State {
+    /// Where its SDP says that it is.
+    media: Option<SocketAddr>,
+    direction: &'static str,
+    version: u32,
+    /// Header lines of its 200 to INVITE and UPDATE.
+    headers: String,
+    dialog: Option<Dialog>,
+    sequence: u32,
+    /// The requests that came, repetitions too, by method; an INVITE or UPDATE of a dialog as `re-INVITE`, `re-UPDATE`.
+    seen: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Dialog {
+    from: SocketAddr,
+    contact: String,
+    /// Our own name in it and theirs, as From and To of our requests.
+    ours: String,
+    theirs: String,
+    call_id: String,
+}
+
+impl FarEnd {
+    /// Listens on `ip`.
+    pub async fn on(ip: IpAddr) -> Self {
+        Self::at(UdpSocket::bind((ip, 0)).await.expect("loopback has ports"))
+    }
+
+    fn at(socket: UdpSocket) -> Self {
+        let (socket, address) = (Arc::new(socket), SocketAddr::from(([0, 0, 0, 0], 0)));
+        let address = socket.local_addr().unwrap_or(address);
+        let state = State {
+            media: None,
+            direction: "sendrecv",
+            version: 1,
+            headers: String::new(),
+            dialog: None,
+            sequence: 0,
+            seen: Vec::new(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        let (responses_in, responses) = unbounded_channel();
+        let (calls_in, calls) = unbounded_channel();
+        let task = tokio::spawn(serve(Arc::clone(&socket), Arc::clone(&state), responses_in, calls_in));
+        Self { socket, address, state, responses, calls, task }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().expect("no test panics in here"))
+    }
+
+    /// What the SDP of its answers and offers says from now on.
+    pub fn media_at(&self, media: SocketAddr) {
+        self.with(|state| {
+            (state.media, state.version) = (Some(media), state.version + 1);
+        });
+    }
+
+    /// `sendrecv`, `inactive` and the like, from now on.
+    pub fn direction(&self, direction: &'static str) {
+        self.with(|state| (state.direction, state.version) = (direction, state.version + 1));
+    }
+
+    /// Further header lines of its 200s.
+    pub fn headers(&self, lines: &str) {
+        self.with(|state| lines.clone_into(&mut state.headers));
+    }
+
+    /// How many requests of this kind came.
+    pub fn count(&self, kind: &str) -> usize {
+        self.with(|state| state.seen.iter().filter(|seen| *seen == kind).count())
+    }
+
+    /// Waits for the next call and tells where its SDP wants the sound to.
+    pub async fn called(&mut self) -> SocketAddr {
+        within("the INVITE", self.calls.recv()).await.expect("it serves")
+    }
+
+    /// Sends a re-INVITE with an offer, and acknowledges the 200 that must come. Returns where the caller's SDP wants the
+    /// sound to.
+    pub async fn reinvite(&mut self) -> SocketAddr {
+        let response = self.request("INVITE").await;
+        assert!(response.status().starts_with("200"), "{}", response.status());
+        response.media().expect("an answer in the 200")
+    }
+
+    /// Sends a request within the dialog and returns its final response, acknowledged if it is an INVITE.
+    pub async fn request(&mut self, method: &str) -> Received {
+        let (message, dialog, sequence) = self.with(|state| {
+            state.sequence += 1;
+            let dialog = state.dialog.clone().expect("a call is up");
+            let sdp = if method == "INVITE" { sdp(state) } else { String::new() };
+            // The caller's end stays the one that refreshes the session.
+            let headers = state.headers.replace("refresher=uac", "refresher=uas");
+            (message(method, state.sequence, &dialog, self.address, &sdp, &headers), dialog, state.sequence)
+        });
+        let cseq = format!("{sequence} {method}");
+        let transaction = async {
+            loop {
+                self.socket.send_to(message.as_bytes(), dialog.from).await.expect("loopback");
+                let repeat = tokio::time::sleep(Duration::from_millis(500));
+                tokio::pin!(repeat);
+                loop {
+                    tokio::select! {
+                        () = &mut repeat => break,
+                        response = self.responses.recv() => {
+                            let response = response.expect("it serves");
+                            if response.header("CSeq") == cseq && !response.status().starts_with('1') {
+                                return response;
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let response = within("the response", transaction).await;
+        if method == "INVITE" {
+            let ack = self::message("ACK", sequence, &dialog, self.address, "", "");
+            self.socket.send_to(ack.as_bytes(), dialog.from).await.expect("loopback");
+        }
+        response
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    socket: Arc<UdpSocket>,
+    state: Arc<Mutex<State>>,
+    responses: UnboundedSender<Received>,
+    calls: UnboundedSender<SocketAddr>,
+) {
+    let us = socket.local_addr().expect("it is bound");
+    let mut packet = vec![0; 65_536];
+    while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+        let message = Received::new(&packet[..length], us);
+        if message.method() == "SIP/2.0" {
+            let _ = responses.send(message);
+            continue;
+        }
+        let (answer, call) = {
+            let mut state = state.lock().expect("no test panics in here");
+            respond(&mut state, &message, from)
+        };
+        if let Some(answer) = answer {
+            let _ = socket.send_to(&answer, from).await;
+        }
+        if let Some(call) = call {
+            let _ = calls.send(call);
+        }
+    }
+}
+
+/// What it says to a request; and where the caller wants the sound to, if it is a call.
+fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Option<Vec<u8>>, Option<SocketAddr>) {
+    let method = message.method();
+    let known = if message.is_inside() && matches!(method, "INVITE" | "UPDATE") { "re-" } else { "" };
+    state.seen.push(format!("{known}{method}"));
+    match method {
+        "ACK" => (None, None),
+        "INVITE" => {
+            let first = !message.is_inside();
+            if first {
+                let tag = if message.is_inside() { "" } else { ";tag=stranger" };
+                state.dialog = Some(Dialog {
+                    from,
+                    contact: message.contact().to_owned(),
+                    ours: format!("{}{tag}", message.header("To")),
+                    theirs: message.header("From").to_owned(),
+                    call_id: message.header("Call-ID").to_owned(),
+                });
+            }
+            let sdp = sdp(state);
+            let answer = message.respond("200 OK", &state.headers, sdp.as_bytes());
+            (Some(answer), message.media().filter(|_| first))
+        }
+        "UPDATE" => (Some(message.respond("200 OK", &state.headers, b"")), None),
+        "REGISTER" => {
+            let expires = message.header("Expires");
+            let contact = format!("Contact: {};expires={expires}\r\n", message.header("Contact"));
+            (Some(message.respond("200 OK", &contact, b"")), None)
+        }
+        _ => (Some(message.respond("200 OK", "", b"")), None),
+    }
+}
+
+fn sdp(state: &State) -> String {
+    let media = state.media.expect("the test says where its media is");
+    let family = if media.is_ipv4() { "IP4" } else { "IP6" };
+    format!(
+        "v=0\r\no=- 1 {} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n\
+         a=rtpmap:0 PCMU/8000\r\na={}\r\n",
+        state.version,
+        media.port(),
+        state.direction,
+        ip = media.ip(),
+    )
+}
+
+fn message(method: &str, sequence: u32, dialog: &Dialog, us: SocketAddr, sdp: &str, headers: &str) -> String {
+    let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{sequence}{method}{}\r\nMax-Forwards: 70\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {sequence} {method}\r\nContact: <sip:far@{us}>\r\n{headers}{kind}\
+         Content-Length: {}\r\n\r\n{sdp}",
+        dialog.contact,
+        dialog.call_id,
+        dialog.ours,
+        dialog.theirs,
+        dialog.call_id,
+        sdp.len(),
+    )
+}
