@@ -54,6 +54,7 @@ mod build_info;
 pub mod call;
 pub mod config;
 pub mod ledger;
+pub mod metrics;
 mod outdial;
 #[allow(unsafe_code)]
 mod pj;
@@ -86,3 +87,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/hosts.md")]
 struct Hosts;
+
+#[cfg(all(doctest, feature = "prometheus"))]
+#[doc = include_str!("../docs/metrics.md")]
+struct MetricsPage;

@@ -6,6 +6,8 @@ mod carriers;
 mod keys;
 mod records;
 mod recovery;
+#[cfg(feature = "prometheus")]
+mod scrape;
 mod target;
 
 use std::collections::BTreeMap;
@@ -15,11 +17,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
+use tracing::Instrument as _;
 
 use crate::audit::{AuditError, AuditEvent, AuditLog, AuditSink};
 use crate::call::{Call, CallId};
 use crate::config::{Config, ConfigError, Pem, ProviderKind};
 use crate::ledger::{Keyed, Ledger, LedgerError};
+use crate::metrics::Metrics;
 use crate::policy::{Admission, Ask, Counts, DoNotCall, Moment, Refusal, Rules};
 use crate::provider::{DialError, DialProvider, DialRequest, E164, Shutdown};
 use crate::secrets::SecretRef;
@@ -54,6 +58,7 @@ struct Shared {
     keys: Arc<Keys>,
     desk: Mutex<Desk>,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
+    metrics: Metrics,
     leaving: AtomicBool,
     /// How many attempts have not written their last record.
     attempts: watch::Sender<u64>,
@@ -101,6 +106,7 @@ impl Shared {
         );
         let name = rule.unwrap_or(kind);
         *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        self.metrics.refused(name);
         let (agent, to) = (request.agent.as_str(), request.to.masked());
         tracing::info!(target: "outdial::policy", agent, to, rule = name, %error, "no call was made");
         let provider = match self.config.plan(request) {
@@ -203,6 +209,7 @@ impl OutdialBuilder {
             keys: Arc::default(),
             desk: Mutex::new(desk),
             refusals: Mutex::default(),
+            metrics: Metrics::default(),
             leaving: AtomicBool::new(false),
             attempts: watch::Sender::new(0),
         })))
@@ -373,14 +380,17 @@ impl DialProvider for Outdial {
             }
         };
         let (reply, answer) = oneshot::channel();
+        // A child of the span in which the host dials, so that the call is part of its trace.
+        let span = attempt::span(&request);
         let shared = Arc::clone(shared);
         shared.attempts.send_modify(|attempts| *attempts += 1);
         let counted = Counted(shared.attempts.clone());
         // A task of its own: the records are kept to the end whatever the application does with its future.
-        tokio::spawn(async move {
+        let run = async move {
             let _counted = counted;
             attempt::run(shared, request, claim, reply).await;
-        });
+        };
+        tokio::spawn(run.instrument(span));
         answer.await.unwrap_or(Err(DialError::ShutDown))
     }
 }

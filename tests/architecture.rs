@@ -10,9 +10,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["audio", "policy", "provider", "secrets", "usage"]),
     // The top: it wraps every provider in the same rules and the same evidence.
     ("ledger", &["call", "provider", "timestamp", "usage"]),
+    ("metrics", &["call"]),
     (
         "outdial",
-        &["audit", "call", "config", "ledger", "policy", "provider", "secrets", "sip", "twilio", "usage"],
+        &[
+            "audit", "call", "config", "ledger", "metrics", "policy", "provider", "secrets", "sip", "twilio",
+            "usage",
+        ],
     ),
     // What happens in PJSIP is told in its own words: of the rest it knows the queues for sound only.
     ("pj", &["audio"]),

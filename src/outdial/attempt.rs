@@ -1,5 +1,6 @@
 //! One attempt to call, from the decision to the last record.
 
+mod telemetry;
 mod witness;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use rust_decimal::Decimal;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::Shared;
 use super::keys::Claim;
@@ -21,8 +23,10 @@ use crate::call::{
 };
 use crate::config::{Carrier, Config, Plan, ProviderKind};
 use crate::ledger::{NewCall, Settled};
+use crate::metrics::Active;
 use crate::policy::{Admission, Ask, Limits, Moment, Refusal};
 use crate::provider::{CallerId, Departure, DialError, DialRequest, Price, Witness};
+pub(super) use telemetry::span;
 
 /// A call is hung up so long before its money is used up, so that the goodbye is paid for too.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -36,6 +40,9 @@ pub(super) struct Attempt {
     provider: &'static str,
     key: Option<String>,
     state: Mutex<State>,
+    began: Instant,
+    /// Providers ask their [`Witness`] outside of it.
+    span: Span,
     /// Somebody's telephone may ring although no name of the call is known.
     may_ring: AtomicBool,
 }
@@ -46,6 +53,8 @@ struct State {
     start: Option<CallStart>,
     price: Option<oneshot::Receiver<Price>>,
     reply: Option<oneshot::Sender<Result<Call, DialError>>>,
+    /// Until the call is over.
+    active: Option<Active>,
 }
 
 /// Makes a call and keeps its records until its end. The reply is sent as soon as the call exists.
@@ -65,7 +74,9 @@ pub(super) async fn run(
         }
     };
     let key = claim.as_ref().map(|claim| claim.key().to_owned());
-    let state = State { admission, row: None, start: None, price: None, reply: Some(reply) };
+    Span::current().record("trunk", &carrier).record("provider", provider);
+    let active = Some(shared.metrics.begins(&carrier, provider));
+    let state = State { admission, row: None, start: None, price: None, reply: Some(reply), active };
     let attempt = Arc::new(Attempt {
         shared,
         request,
@@ -73,6 +84,8 @@ pub(super) async fn run(
         provider,
         key,
         state: Mutex::new(state),
+        began: Instant::now(),
+        span: Span::current(),
         may_ring: AtomicBool::new(false),
     });
     match attempt.dial().await {
@@ -221,6 +234,7 @@ impl Attempt {
         let kept = start.clone();
         self.shared.records.ask(move |book| book.start(row, kept)).await.map_err(not_kept)?;
         self.state().start = Some(start);
+        self.span.record("call_id", id);
         Ok(())
     }
 
@@ -268,10 +282,11 @@ impl Attempt {
         // Both are there: a call that came to be has a start.
         let (Some(row), Some(start)) = (row, start) else { return };
         let mut answered = None;
+        let mut silent = true;
         let end = loop {
             let paid_till = answered.and_then(|at| self.paid_till(at));
             tokio::select! {
-                event = events.next() => match event {
+                event = events.next() => match event.inspect(|event| self.tell(event, &mut silent)) {
                     Some(CallEvent::Answered(_)) => {
                         answered = Some(Instant::now());
                         let at = SystemTime::now();
@@ -333,6 +348,7 @@ impl Attempt {
             }
         };
         self.shared.desk().counts.settle(&admission, settled.cost_usd);
+        self.tell_cost(settled.cost_usd);
         if let Some(key) = self.key.clone() {
             // The ledger answers for the key as soon as it has the end.
             let shared = Arc::clone(&self.shared);
@@ -357,6 +373,7 @@ impl Attempt {
     }
 
     fn finish(&self, row: i64, start: &CallStart, end: CallEnd, settled: Option<Settled>, free_key: bool) {
+        self.tell_end(&end);
         let mut ended = CallEnded::new(start, &end);
         ended.cost_usd =
             settled.filter(|settled| settled.rated).and_then(|settled| settled.cost_usd.try_into().ok());

@@ -22,6 +22,9 @@ pub(crate) struct Options {
     runner: Vec<String>,
 }
 
+/// What is off by default and tested all the same.
+const FEATURES: &str = "outdial/prometheus";
+
 /// Everything that must hold before a change is merged. The runner's summary comes last.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.valgrind {
@@ -41,9 +44,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
     }
     if component("clippy", "clippy") {
-        Step::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+        let lints =
+            ["clippy", "--workspace", "--features", FEATURES, "--all-targets", "--", "-D", "warnings"];
+        Step::cargo(&lints).run()?;
     }
-    Step::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
+    Step::cargo(&["test", "--workspace", "--features", FEATURES, "--doc", "--quiet"]).run()?;
     peers::during(|| tests(options))
 }
 
@@ -77,7 +82,7 @@ fn with_address_sanitizer(options: &Options) -> anyhow::Result<()> {
 }
 
 fn tests(options: &Options) -> anyhow::Result<()> {
-    runner(Step::cargo, &["--workspace"], options).run()
+    runner(Step::cargo, &["--workspace", "--features", FEATURES], options).run()
 }
 
 /// With nextest each test has a process of its own, as PJSUA, of which a process has only one,
