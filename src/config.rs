@@ -44,6 +44,7 @@ mod records;
 mod route;
 mod secrets;
 mod section;
+mod suite;
 mod tariff;
 mod trunk;
 mod twilio;
@@ -63,6 +64,7 @@ pub use provider::{ProviderConfig, ProviderKind};
 pub use records::RecordsConfig;
 pub use route::{Carrier, Plan, Route};
 pub use secrets::SecretsConfig;
+pub use suite::SrtpSuite;
 pub use trunk::TrunkConfig;
 pub use twilio::TwilioConfig;
 pub use values::{

@@ -63,6 +63,49 @@ async fn by_info() {
     sends(|sandbox| trunk::sandbox_udp(sandbox, "dtmf = \"info\""), false).await;
 }
 
+/// Tones in the sound, which the sandbox's echo sends back, where we find them.
+async fn as_tones(codec: &str) {
+    let sandbox = Sandbox::builder().start().await.unwrap();
+    let config = trunk::sandbox_udp(&sandbox, format!("dtmf = \"inband\"\ncodecs = [\"{codec}\"]"));
+    let phone = Phone::start(&config).await;
+    let call = phone.dial(ECHO).await;
+    within("the answer", call.answered()).await.unwrap();
+    // Speech goes on meanwhile: the keys are heard in its place.
+    let speaker = call.audio().unwrap().speaker;
+    let speech = tokio::spawn(async move { speaker.send(&vec![9_000; 16_000 * 3]).await });
+    within("the keys", call.send_dtmf(KEYS)).await.unwrap();
+    let mut events = call.events();
+    let back = async {
+        let mut keys = String::new();
+        while keys.len() < KEYS.len() {
+            if let CallEvent::Dtmf(digit) = events.next().await.expect("the call is up") {
+                keys.push_str(&digit.to_string());
+            }
+        }
+        keys
+    };
+    assert_eq!(within("the keys that come back", back).await, KEYS);
+    call.hangup().await;
+    let record = within("the record", sandbox.call_ended(call.id().as_str())).await;
+    // No telephone events, neither sent nor offered.
+    assert_eq!(record.digits, "");
+    assert!(!record.invite.contains("telephone-event"), "{}", record.invite);
+    assert!(record.invite.contains("a=rtpmap:"), "{}", record.invite);
+    let _ = speech.await;
+    phone.shutdown().await;
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn as_tones_in_g711() {
+    as_tones("pcma").await;
+}
+
+#[tokio::test]
+async fn as_tones_in_g722() {
+    as_tones("g722").await;
+}
+
 async fn receives(number: &str) {
     let sandbox = Sandbox::builder().start().await.unwrap();
     let phone = Phone::start(&trunk::sandbox_udp(&sandbox, "")).await;

@@ -4,7 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Phone, Story, trunk, within};
+use common::{Phone, Story, sound, trunk, within};
+use outdial::audio::SampleRate;
 use outdial::call::CallEvent;
 use outdial_sandbox::{CallRecord, Sandbox, SrtpPolicy};
 
@@ -99,4 +100,37 @@ async fn a_key_that_is_not_the_callees_stalls_the_sound() {
     assert_eq!(story.end.media.unwrap().packets_received, 0);
     phone.shutdown().await;
     sandbox.shutdown().await;
+}
+
+/// One suite on offer is the one that is used; of several it is the first that the callee's end has.
+#[tokio::test]
+async fn every_suite() {
+    for (offered, used) in [
+        ("\"AES_CM_128_HMAC_SHA1_80\"", "AES_CM_128_HMAC_SHA1_80"),
+        ("\"AES_CM_128_HMAC_SHA1_32\"", "AES_CM_128_HMAC_SHA1_32"),
+        ("\"AES_256_CM_HMAC_SHA1_80\"", "AES_256_CM_HMAC_SHA1_80"),
+        ("\"AES_256_CM_HMAC_SHA1_32\"", "AES_256_CM_HMAC_SHA1_32"),
+        ("\"AEAD_AES_128_GCM\"", "AEAD_AES_128_GCM"),
+        ("\"AEAD_AES_256_GCM\"", "AEAD_AES_256_GCM"),
+        ("\"AES_CM_128_HMAC_SHA1_32\", \"AEAD_AES_256_GCM\"", "AES_CM_128_HMAC_SHA1_32"),
+    ] {
+        let sandbox = Sandbox::builder().srtp(SrtpPolicy::Required).start().await.unwrap();
+        let phone = Phone::start(&trunk::sandbox_tls(&sandbox, format!("srtp_suites = [{offered}]"))).await;
+        let call = phone.dial(ECHO).await;
+        let mut audio = call.audio().unwrap();
+        let answered = within("the answer", call.answered()).await.unwrap();
+        assert_eq!(answered.srtp.as_deref(), Some(used), "{offered}");
+        let said = sound::sweep(SampleRate::Hz16000, 500);
+        let (sent, heard) =
+            tokio::join!(audio.speaker.send(&said), sound::hear(&mut audio.listener, 3 * said.len()),);
+        sent.unwrap();
+        let likeness = sound::likeness(SampleRate::Hz16000, &said[1600..3200], &heard);
+        assert!(likeness > 0.9, "{used}: {likeness}");
+        call.hangup().await;
+        let record = within("the sandbox's record", sandbox.call_ended(call.id().as_str())).await;
+        assert_eq!(record.srtp.map(|suite| suite.to_string()).as_deref(), Some(used));
+        assert_eq!(record.invite.matches("a=crypto:").count(), offered.split(", ").count());
+        phone.shutdown().await;
+        sandbox.shutdown().await;
+    }
 }

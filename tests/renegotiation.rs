@@ -2,9 +2,10 @@
 
 mod common;
 
+use common::phone::request;
 use common::{Phone, Sipp, Story, Transcript, trunk, within};
-
 use outdial::call::CallEvent;
+use outdial_sandbox::Sandbox;
 
 const NUMBER: &str = "+12025550123";
 
@@ -75,4 +76,42 @@ async fn a_hold_that_crosses_an_offer_of_the_callee_is_offered_again() {
     story.assert("initiated trying ringing answered held ended", "completed by local: 200 OK");
     assert_eq!(sipp.finish().await.requests("INVITE").len(), 3);
     phone.shutdown().await;
+}
+
+/// Codecs and packet time of an offer are those of the call's own trunk, whichever trunk was dialled last.
+#[tokio::test]
+async fn an_offer_within_the_call_is_its_own_trunks() {
+    for (scenario, we_hold) in [("hold-glare", true), ("reinvite-late-offer", false)] {
+        let sipp = Sipp::serve(scenario).await;
+        let sandbox = Sandbox::builder().start().await.unwrap();
+        let other = format!(
+            "[trunks.other]\nserver = \"{}\"\ntransport = \"udp\"\ncodecs = [\"pcma\"]\nptime = \"40ms\"\n{}",
+            sandbox.udp().unwrap(),
+            trunk::account(&sandbox),
+        );
+        let phone = Phone::start(&format!("{}\n{other}", trunk::plain(sipp.address(), ""))).await;
+        let call = phone.dial_with(request(NUMBER).trunk(trunk::NAME)).await;
+        let between = phone.dial_with(request("+12025550116").trunk("other")).await;
+        within("the answer", between.answered()).await.unwrap();
+        within("the answer", call.answered()).await.unwrap();
+        if we_hold {
+            let mut events = call.events();
+            call.hold().await.unwrap();
+            let held = async { while events.next().await.expect("the call is up") != CallEvent::Held {} };
+            within("the hold", held).await;
+            call.hangup().await;
+        }
+        Story::of(&call).await;
+        between.hangup().await;
+        let transcript = sipp.finish().await;
+        let offers: Vec<&str> = match we_hold {
+            true => transcript.requests("INVITE").iter().map(|invite| invite.body()).collect(),
+            false => transcript.responses("INVITE").iter().map(|ok| ok.body()).collect(),
+        };
+        let offer = offers.last().expect("we offered");
+        assert!(offer.contains("RTP/AVP 0 ") && !offer.contains("PCMA"), "{scenario}: {offer}");
+        assert!(!offer.contains("a=ptime"), "{scenario}: {offer}");
+        phone.shutdown().await;
+        sandbox.shutdown().await;
+    }
 }

@@ -1,10 +1,16 @@
-//! The digits of a telephone keypad, as RFC 4733 sends them.
+//! The digits of a telephone keypad, as RFC 4733 sends them, and as tones.
+
+mod detector;
+mod frequencies;
+mod tones;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use detector::Detector;
 use serde::{Deserialize, Serialize};
+pub(crate) use tones::Tones;
 
 /// One key: `0` to `9`, `*`, `#`, `A` to `D`.
 ///

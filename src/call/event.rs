@@ -23,7 +23,7 @@ pub struct Answered {
 pub enum TransferOutcome {
     /// A provisional answer of the new destination.
     Progress(SipStatus),
-    /// The new destination answered; the call ends next.
+    /// The new destination answered; the call ends next: we hang up if the callee's end does not.
     Completed(SipStatus),
     /// The new destination, or the callee's end, refused; the call goes on.
     Failed(SipStatus),

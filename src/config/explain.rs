@@ -64,6 +64,7 @@ impl TrunkConfig {
             None => NONE.to_owned(),
         };
         let codecs: Vec<_> = self.codecs.iter().map(|codec| codec.word()).collect();
+        let suites: Vec<_> = self.srtp_suites.iter().map(|suite| suite.name()).collect();
         vec![
             ("profile", self.profile.word().to_owned()),
             ("server", self.server.to_string()),
@@ -83,6 +84,7 @@ impl TrunkConfig {
             ("danger_accept_any_certificate", self.danger_accept_any_certificate.to_string()),
             ("srtp", self.srtp.word().to_owned()),
             ("allow_sdes_without_tls", self.allow_sdes_without_tls.to_string()),
+            ("srtp_suites", suites.join(", ")),
             ("codecs", codecs.join(", ")),
             ("ptime", time(self.ptime)),
             ("dtmf", self.dtmf.word().to_owned()),
@@ -95,6 +97,7 @@ impl TrunkConfig {
             ("from_user", shown(self.from_user.as_ref())),
             ("from_domain", shown(self.from_domain.as_ref())),
             ("identity", self.identity.word().to_owned()),
+            ("hide_caller", self.hide_caller.to_string()),
             ("diversion", shown(self.diversion.as_ref())),
             ("number_format", number(&self.number_format)),
             ("caller_format", self.caller_format.as_ref().map_or_else(|| NONE.to_owned(), number)),

@@ -36,9 +36,14 @@ impl TrunkConfig {
     ///
     /// The user part is the trunk's `from_user`, else the account if it is to be there, else the caller, else the
     /// account, else `anonymous` (RFC 3323 section 4.1.1.3).
-    pub fn from_value(&self, caller: Option<&CallerId>, name: Option<&str>) -> String {
+    ///
+    /// Hidden, it is `"Anonymous" <sip:anonymous@anonymous.invalid>` (RFC 3323 section 4.1.1.3), where the trunk does not
+    /// want the account there.
+    pub fn from_value(&self, caller: Option<&CallerId>, name: Option<&str>, hidden: bool) -> String {
+        let name = if hidden { Some("Anonymous") } else { name };
         let user = match (self.fixed_from_user(), caller, &self.user) {
             (Some(user), _, _) => user.clone(),
+            _ if hidden => return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
             (None, Some(caller), _) => self.caller_user(caller),
             (None, None, Some(user)) => user.clone(),
             (None, None, None) => "anonymous".to_owned(),
@@ -47,11 +52,12 @@ impl TrunkConfig {
     }
 
     /// The header fields beside From that tell who calls, as name and value: at most the one that `identity`
-    /// chooses, and Diversion.
+    /// chooses, Privacy (RFC 3323) where the caller is hidden, and Diversion.
     pub fn identity_headers(
         &self,
         caller: Option<&CallerId>,
         name: Option<&str>,
+        hidden: bool,
     ) -> Vec<(&'static str, String)> {
         let mut headers = Vec::new();
         if let Some(caller) = caller {
@@ -61,10 +67,14 @@ impl TrunkConfig {
                 IdentityHeader::Pai => headers.push(("P-Asserted-Identity", address)),
                 IdentityHeader::Ppi => headers.push(("P-Preferred-Identity", address)),
                 IdentityHeader::Rpid => {
-                    headers
-                        .push(("Remote-Party-ID", format!("{address};party=calling;screen=yes;privacy=off")));
+                    let privacy = if hidden { "full" } else { "off" };
+                    let value = format!("{address};party=calling;screen=yes;privacy={privacy}");
+                    headers.push(("Remote-Party-ID", value));
                 }
             }
+        }
+        if hidden {
+            headers.push(("Privacy", "id".to_owned()));
         }
         if let Some(diversion) = &self.diversion {
             let address = self.name_addr(&self.caller_user(diversion), None);
@@ -148,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Transport;
+    use crate::config::{FromUser, Transport};
 
     fn trunk(server: &str) -> TrunkConfig {
         TrunkConfig::new(server.parse().unwrap())
@@ -235,7 +245,7 @@ mod tests {
                 user: user.map(Into::into),
                 ..trunk("sip.example.com")
             };
-            trunk.from_value(caller, name)
+            trunk.from_value(caller, name, false)
         };
         let caller = caller();
         let extension = CallerId::parse("4711").unwrap();
@@ -261,8 +271,9 @@ mod tests {
 
     #[test]
     fn the_caller_goes_into_the_header_that_the_trunk_wants() {
-        let headers =
-            |identity| TrunkConfig { identity, ..trunk("h") }.identity_headers(Some(&caller()), Some("N"));
+        let headers = |identity| {
+            TrunkConfig { identity, ..trunk("h") }.identity_headers(Some(&caller()), Some("N"), false)
+        };
         assert_eq!(headers(IdentityHeader::None), []);
         let address = "\"N\" <sip:+12025550199@h>".to_owned();
         assert_eq!(headers(IdentityHeader::Pai), [("P-Asserted-Identity", address.clone())]);
@@ -271,7 +282,26 @@ mod tests {
         assert_eq!(headers(IdentityHeader::Rpid), [("Remote-Party-ID", rpid)]);
         let trunk = TrunkConfig { diversion: Some(caller()), identity: IdentityHeader::Pai, ..trunk("h") };
         let diversion = ("Diversion", "<sip:+12025550199@h>;reason=unconditional".to_owned());
-        assert_eq!(trunk.identity_headers(None, None), [diversion]);
+        assert_eq!(trunk.identity_headers(None, None, false), [diversion]);
+    }
+
+    #[test]
+    fn a_hidden_caller_is_told_to_the_network_only() {
+        let hidden = |identity, from, user: Option<&str>| {
+            let trunk = TrunkConfig { identity, from, user: user.map(Into::into), ..trunk("h") };
+            let caller = caller();
+            let from = trunk.from_value(Some(&caller), Some("N"), true);
+            (from, trunk.identity_headers(Some(&caller), Some("N"), true))
+        };
+        let privacy = ("Privacy", "id".to_owned());
+        let (from, headers) = hidden(IdentityHeader::Pai, FromUser::Caller, None);
+        assert_eq!(from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+        assert_eq!(headers, [("P-Asserted-Identity", "\"N\" <sip:+12025550199@h>".into()), privacy.clone()]);
+        let (from, headers) = hidden(IdentityHeader::None, FromUser::Account, Some("acc"));
+        assert_eq!((from.as_str(), headers), ("\"Anonymous\" <sip:acc@h>", vec![privacy.clone()]));
+        let (_, headers) = hidden(IdentityHeader::Rpid, FromUser::Caller, None);
+        let rpid = "\"N\" <sip:+12025550199@h>;party=calling;screen=yes;privacy=full".to_owned();
+        assert_eq!(headers, [("Remote-Party-ID", rpid), privacy]);
     }
 
     #[test]
@@ -291,7 +321,7 @@ mod tests {
         fn no_account_and_no_name_breaks_the_line_or_the_brackets(user in any::<String>(), name in any::<String>()) {
             let mut trunk = trunk("h");
             trunk.from_user = Some(user);
-            let from = trunk.from_value(None, Some(&name));
+            let from = trunk.from_value(None, Some(&name), false);
             prop_assert!(!from.contains(['\r', '\n', '\0']));
             let address = from.rsplit_once(" <sip:").unwrap().1;
             prop_assert!(address.bytes().filter(|b| b"<>@\";".contains(b)).eq(*b"@>"), "{}", address);

@@ -19,6 +19,8 @@ pub struct Route<'c> {
     pub caller_id: Option<CallerId>,
     /// The name shown beside it.
     pub caller_name: Option<String>,
+    /// Whether the callee is shown no caller.
+    pub hide_caller: bool,
     /// How long it may ring.
     pub ring_timeout: Duration,
     /// How long the call may last.
@@ -183,6 +185,7 @@ impl Config {
             agent,
             caller_id,
             caller_name,
+            hide_caller: request.hide_caller || trunk.hide_caller,
             ring_timeout,
             talk_limit,
             audio_rate,

@@ -83,6 +83,7 @@ fn every_key_of_a_trunk_is_read() {
         danger_accept_any_certificate = true
         srtp = "optional"
         allow_sdes_without_tls = true
+        srtp_suites = ["AEAD_AES_128_GCM"]
         codecs = ["opus", "l16"]
         ptime = "40ms"
         dtmf = "info"
@@ -94,7 +95,8 @@ fn every_key_of_a_trunk_is_read() {
         from = "account"
         from_user = "f"
         from_domain = "d.example.com"
-        identity = "pai"
+        identity = "ppi"
+        hide_caller = true
         diversion = "+12025550111"
         number_format = "digits"
         caller_format = "e164"
@@ -186,7 +188,11 @@ fn wrong_values_say_what_would_be_right() {
         ("keep_alive = \"2h\"", "keep_alive", "0s for never"),
         ("register_expires = \"10s\"", "register_expires", "1m to 24h"),
         ("ptime = \"25ms\"", "ptime", "10, 20, 30, 40 or 60"),
-        ("dtmf = \"inband\"", "dtmf", "expected one of \"rfc4733\", \"info\""),
+        ("dtmf = \"tones\"", "dtmf", "expected one of \"rfc4733\", \"info\", \"inband\""),
+        ("dtmf = \"inband\"\ncodecs = [\"pcma\", \"opus\"]", "dtmf", "opus does not keep tones"),
+        ("srtp_suites = [\"AES\"]", "srtp_suites", "\"AES_CM_128_HMAC_SHA1_80\""),
+        ("srtp_suites = []", "srtp_suites", "at least one"),
+        ("srtp_suites = [\"AEAD_AES_128_GCM\", \"aead_aes_128_gcm\"]", "srtp_suites", "twice"),
         ("number_format = \"00\"", "number_format", "{ prefix = \"00\" }"),
         ("number_format = { prefix = \"x\" }", "number_format", "0-9"),
         ("number_format = { suffix = \"0\" }", "number_format", "suffix"),

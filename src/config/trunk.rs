@@ -7,7 +7,7 @@ use super::section::Section;
 use super::values::Time;
 use super::{
     Codec, DtmfMethod, FromUser, IdentityHeader, NumberFormat, Pem, Problem, Profile, Server, Srtp,
-    Transport, tariff,
+    SrtpSuite, Transport, tariff,
 };
 use crate::provider::CallerId;
 use crate::secrets::SecretRef;
@@ -64,6 +64,9 @@ pub struct TrunkConfig {
     pub srtp: Srtp,
     /// Permits SRTP without TLS, where the keys (RFC 4568) travel readable to everybody on the way. Default false.
     pub allow_sdes_without_tls: bool,
+    /// The crypto suites to offer, best first; the peer chooses one. Default AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80,
+    /// AES_CM_128_HMAC_SHA1_32.
+    pub srtp_suites: Vec<SrtpSuite>,
 
     /// Codecs to offer, the best first. Default G.722, PCMA, PCMU: wide-band to a PBX, and what every carrier
     /// takes. Their payload types are static, so the offer stays short and the first packet under the 1,300 bytes
@@ -93,6 +96,9 @@ pub struct TrunkConfig {
     pub from_domain: Option<String>,
     /// Which header field carries the caller id beside From. Default none.
     pub identity: IdentityHeader,
+    /// Whether the callee is shown no caller (RFC 3323, RFC 3325 section 9.3): From is anonymous, or the account without
+    /// its name, and `Privacy: id` asks the network to keep what `identity` tells it. Default false.
+    pub hide_caller: bool,
     /// A number of ours for the Diversion header field (RFC 5806), which some carriers ask for.
     pub diversion: Option<CallerId>,
     /// How the dialled number is written. Default `e164`.
@@ -148,6 +154,7 @@ impl TrunkConfig {
             danger_accept_any_certificate: false,
             srtp: Srtp::Required,
             allow_sdes_without_tls: false,
+            srtp_suites: SrtpSuite::DEFAULT.to_vec(),
             codecs: vec![Codec::G722, Codec::Pcma, Codec::Pcmu],
             ptime: Duration::from_millis(20),
             dtmf: DtmfMethod::Rfc4733,
@@ -160,6 +167,7 @@ impl TrunkConfig {
             from_user: None,
             from_domain: None,
             identity: IdentityHeader::None,
+            hide_caller: false,
             diversion: None,
             number_format: NumberFormat::E164,
             caller_format: None,
@@ -232,6 +240,7 @@ impl TrunkConfig {
         s.set("danger_accept_any_certificate", &mut trunk.danger_accept_any_certificate);
         s.set("srtp", &mut trunk.srtp);
         s.set("allow_sdes_without_tls", &mut trunk.allow_sdes_without_tls);
+        s.set("srtp_suites", &mut trunk.srtp_suites);
         s.set("codecs", &mut trunk.codecs);
         s.set("dtmf", &mut trunk.dtmf);
         s.set("early_media", &mut trunk.early_media);
@@ -242,6 +251,7 @@ impl TrunkConfig {
         s.set("from_user", &mut trunk.from_user);
         s.set("from_domain", &mut trunk.from_domain);
         s.set("identity", &mut trunk.identity);
+        s.set("hide_caller", &mut trunk.hide_caller);
         s.set("diversion", &mut trunk.diversion);
         s.set("number_format", &mut trunk.number_format);
         s.set("caller_format", &mut trunk.caller_format);
@@ -369,6 +379,18 @@ impl TrunkConfig {
     }
 
     fn check_media(&self, problem: &mut impl FnMut(&str, &str)) {
+        if self.srtp_suites.is_empty() {
+            problem("srtp_suites", "needs at least one crypto suite");
+        }
+        let mut seen = self.srtp_suites.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        if seen.len() != self.srtp_suites.len() {
+            problem("srtp_suites", "names a crypto suite twice");
+        }
+        if self.dtmf == DtmfMethod::Inband && self.codecs.contains(&Codec::Opus) {
+            problem("dtmf", "opus does not keep tones: take it out of the codecs, or send keys another way");
+        }
         if self.codecs.is_empty() {
             problem("codecs", "needs at least one codec");
         }

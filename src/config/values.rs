@@ -93,6 +93,9 @@ pub enum DtmfMethod {
     Rfc4733,
     /// As SIP INFO requests with `application/dtmf-relay`.
     Info,
+    /// As tones in the sound (ITU-T Q.23), for lines that carry nothing else. Keys of the callee are looked for there
+    /// too, and telephone events are not offered. Needs a codec that keeps tones: G.711, G.722 or L16.
+    Inband,
 }
 
 /// How a number is written for a trunk.
@@ -358,6 +361,6 @@ pub(super) use words;
 words!(Transport: "udp" = Udp, "tcp" = Tcp, "tls" = Tls);
 words!(Srtp: "off" = Off, "optional" = Optional, "required" = Required);
 words!(Codec: "pcmu" = Pcmu, "pcma" = Pcma, "g722" = G722, "opus" = Opus, "l16" = L16);
-words!(DtmfMethod: "rfc4733" = Rfc4733, "info" = Info);
+words!(DtmfMethod: "rfc4733" = Rfc4733, "info" = Info, "inband" = Inband);
 words!(FromUser: "caller" = Caller, "account" = Account);
 words!(IdentityHeader: "none" = None, "pai" = Pai, "ppi" = Ppi, "rpid" = Rpid);

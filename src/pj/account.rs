@@ -47,6 +47,8 @@ pub(crate) struct AccountSettings {
     pub(crate) retry: u32,
     /// Encryption of media.
     pub(crate) srtp: SrtpPolicy,
+    /// Names of the crypto suites on offer, best first (RFC 4568 §6.2).
+    pub(crate) srtp_suites: Vec<&'static str>,
     /// Where RTP is bound; an unspecified address is all of its family.
     pub(crate) media_address: IpAddr,
     /// What SDP says instead of the bound address.
@@ -56,9 +58,6 @@ pub(crate) struct AccountSettings {
     /// Seconds between keep-alive packets (RFC 5626 §3.5.1) on UDP; 0 for none.
     pub(crate) keep_alive: u32,
 }
-
-/// Crypto suites on offer, best first (RFC 4568 §6.2, RFC 7714). A longer list lengthens the INVITE beyond 1,300 bytes.
-const SRTP_SUITES: [&str; 3] = ["AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"];
 
 /// Digest algorithms that we answer (RFC 7616, RFC 8760), strongest first.
 const ALGORITHMS: [sys::pjsip_auth_algorithm_type; 2] =
@@ -152,8 +151,8 @@ fn with_config<T>(
     config.srtp_secure_signaling = 0;
     config.srtp_opt.keying_count = 1;
     config.srtp_opt.keying[0] = sys::PJMEDIA_SRTP_KEYING_SDES;
-    config.srtp_opt.crypto_count = SRTP_SUITES.len() as u32;
-    for (crypto, suite) in config.srtp_opt.crypto.iter_mut().zip(SRTP_SUITES) {
+    config.srtp_opt.crypto_count = settings.srtp_suites.len() as u32;
+    for (crypto, suite) in config.srtp_opt.crypto.iter_mut().zip(&settings.srtp_suites) {
         // SAFETY: a record of texts and numbers, for which zeros are valid; without a key PJMEDIA makes one.
         *crypto = unsafe { std::mem::zeroed() };
         crypto.name = strings::lend(suite);

@@ -7,10 +7,10 @@ use std::ptr;
 use pjsip_sys as sys;
 
 use super::account::AccountId;
-use super::callbacks;
 use super::error::{PjError, check};
 use super::event::CallKey;
 use super::instance::Instance;
+use super::offer::{self, CallSettings};
 use super::record::filled;
 use super::strings;
 
@@ -31,8 +31,6 @@ pub(crate) struct OutboundCall<'a> {
     pub(crate) call_id: &'a str,
     /// Further headers of the INVITE.
     pub(crate) headers: &'a [(String, String)],
-    /// Whether a 3xx may be followed.
-    pub(crate) allow_redirects: bool,
     /// Where the INVITE goes first, whatever the host of the target or of the route.
     pub(crate) server: SocketAddr,
 }
@@ -40,7 +38,13 @@ pub(crate) struct OutboundCall<'a> {
 impl Instance {
     /// Makes a call: the INVITE is handed to the transport before this returns.
     #[doc(alias = "pjsua_call_make_call")]
-    pub(crate) fn make_call(&self, call: &OutboundCall<'_>) -> Result<CallSlot, PjError> {
+    pub(crate) fn make_call(
+        &self,
+        call: &OutboundCall<'_>,
+        settings: CallSettings,
+    ) -> Result<CallSlot, PjError> {
+        offer::keep(call.key, call.call_id, settings);
+        offer::prepare(call.key).inspect_err(|_| offer::forget(call.key))?;
         // SAFETY: records of numbers, texts and links, for which zeros are valid; the functions fill them.
         let (mut setting, mut message) = unsafe {
             (
@@ -67,9 +71,6 @@ impl Instance {
                 sys::pjsys_list_push_back((&raw mut message.hdr_list).cast(), ptr::from_mut(header).cast());
             }
         }
-        if call.allow_redirects {
-            callbacks::allow_redirects(call.key);
-        }
         let target = strings::lend(call.target);
         // The key stands where PJSUA keeps a pointer for us; nobody follows it.
         let user_data = ptr::without_provenance_mut::<c_void>(call.key.0 as usize);
@@ -85,13 +86,13 @@ impl Instance {
                 &raw mut slot,
             )
         });
-        check("pjsua_call_make_call", status).inspect_err(|_| callbacks::forget(call.key))?;
+        check("pjsua_call_make_call", status).inspect_err(|_| offer::forget(call.key))?;
         Ok(CallSlot(slot))
     }
 
     /// Forgets what was kept for a call that has ended.
     pub(crate) fn forget_call(&self, key: CallKey) {
-        callbacks::forget(key);
+        offer::forget(key);
     }
 
     /// Ends a call: CANCEL, BYE or a refusal, as its state demands. PJSUA reports `Disconnected` at once.
@@ -123,14 +124,16 @@ impl Instance {
 
     /// Offers `sendonly` (RFC 3264 §8.4).
     #[doc(alias = "pjsua_call_set_hold")]
-    pub(crate) fn hold(&self, slot: CallSlot) -> Result<(), PjError> {
+    pub(crate) fn hold(&self, key: CallKey, slot: CallSlot) -> Result<(), PjError> {
+        offer::prepare(key)?;
         // SAFETY: PJSUA runs on this thread and checks the slot.
         check("pjsua_call_set_hold", unsafe { sys::pjsua_call_set_hold(slot.0, ptr::null()) })
     }
 
     /// Offers `sendrecv` again.
     #[doc(alias = "pjsua_call_reinvite")]
-    pub(crate) fn resume(&self, slot: CallSlot) -> Result<(), PjError> {
+    pub(crate) fn resume(&self, key: CallKey, slot: CallSlot) -> Result<(), PjError> {
+        offer::prepare(key)?;
         // SAFETY: PJSUA runs on this thread and checks the slot.
         check("pjsua_call_reinvite", unsafe {
             sys::pjsua_call_reinvite(slot.0, sys::PJSUA_CALL_UNHOLD, ptr::null())

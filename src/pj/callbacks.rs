@@ -1,22 +1,18 @@
 //! PJSUA's callbacks: each copies what it needs, sends it, returns.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::ffi::{c_int, c_void};
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use pjsip_sys as sys;
 
 use super::account::AccountId;
 use super::event::{CallKey, NegotiatedMedia, PjEvent, TransportFailure, emit, emit_and_wake};
 use super::media::PinnedStream;
-use super::{error, strings, wire};
+use super::{error, offer, strings, wire};
 
 /// Runs a trampoline's body. A panic must not cross into C; it becomes an event, so that the endpoint can report it.
 pub(super) fn guarded(callback: &'static str, body: impl FnOnce()) {
@@ -31,35 +27,12 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
-/// Calls whose trunk allows redirection (RFC 3261 §8.1.3.4): PJSUA asks in a callback and wants the answer at once.
-static REDIRECTS_ALLOWED: Mutex<Option<HashSet<CallKey>>> = Mutex::new(None);
-
-/// Lets a call follow a 3xx.
-pub(super) fn allow_redirects(key: CallKey) {
-    REDIRECTS_ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key);
-}
-
-/// Forgets a call that has ended.
-pub(super) fn forget(key: CallKey) {
-    if let Some(allowed) = REDIRECTS_ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        allowed.remove(&key);
-    }
-}
-
-/// The packet time that the next offers ask for, in milliseconds. Offers are made during `pjsua_call_make_call`.
-static PTIME: AtomicU32 = AtomicU32::new(20);
-
-/// Asks for packets of this length in the offers made from now on.
-pub(super) fn offer_ptime(ptime: Duration) {
-    PTIME.store(u32::try_from(ptime.as_millis()).unwrap_or(20), Ordering::Relaxed);
-}
-
 /// Fills PJSUA's table. There is no callback for incoming calls on purpose: without one PJSUA takes none, whether with
 /// Replaces or without.
 pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_state = Some(on_call_state);
     table.on_call_media_state = Some(on_call_media_state);
-    table.on_call_sdp_created = Some(on_call_sdp_created);
+    table.on_call_sdp_created = Some(offer::on_call_sdp_created);
     table.on_stream_created2 = Some(on_stream_created2);
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
@@ -70,7 +43,7 @@ pub(super) fn install(table: &mut sys::pjsua_callback) {
 }
 
 /// Our name for the call in a PJSUA slot; we give it to PJSUA as the call's user data.
-fn key_of(call: sys::pjsua_call_id) -> Option<CallKey> {
+pub(super) fn key_of(call: sys::pjsua_call_id) -> Option<CallKey> {
     // SAFETY: PJSUA checks the slot; the user data is the number that `pj::call` put there, never a pointer.
     let data = unsafe { sys::pjsua_call_get_user_data(call) };
     (!data.is_null()).then(|| CallKey(data.expose_provenance() as u64))
@@ -143,34 +116,6 @@ pub(super) fn socket_addr(address: &sys::pj_sockaddr) -> Option<SocketAddr> {
         sys::pj_sockaddr_print((&raw const *address).cast(), buffer.as_mut_ptr(), buffer.len() as c_int, 3);
     }
     strings::from_array(&buffer).parse().ok()
-}
-
-/// Adds `a=ptime` (RFC 8866 §6.4) to our offers where it is not the 20 ms that every codec of ours has by default.
-unsafe extern "C" fn on_call_sdp_created(
-    _call: sys::pjsua_call_id,
-    sdp: *mut sys::pjmedia_sdp_session,
-    pool: *mut sys::pj_pool_t,
-    remote: *const sys::pjmedia_sdp_session,
-) {
-    guarded("on_call_sdp_created", || {
-        let ptime = PTIME.load(Ordering::Relaxed);
-        if ptime == 20 || !remote.is_null() {
-            return;
-        }
-        let text = ptime.to_string();
-        let value = strings::lend(&text);
-        // SAFETY: PJSUA passes a session with `media_count` lines and the pool that it lives in; the attribute is
-        // copied into that pool, and its line checks that there is room for it.
-        unsafe {
-            let Some(sdp) = sdp.as_ref() else { return };
-            for media in sdp.media.iter().take(sdp.media_count as usize) {
-                let attribute = sys::pjmedia_sdp_attr_create(pool, c"ptime".as_ptr(), &raw const value);
-                if let (Some(media), false) = (media.as_mut(), attribute.is_null()) {
-                    sys::pjmedia_sdp_attr_add(&raw mut media.attr_count, media.attr.as_mut_ptr(), attribute);
-                }
-            }
-        }
-    });
 }
 
 unsafe extern "C" fn on_call_media_state(call: sys::pjsua_call_id) {
@@ -272,10 +217,7 @@ unsafe extern "C" fn on_call_redirected(
     _target: *const sys::pjsip_uri,
     _event: *const sys::pjsip_event,
 ) -> sys::pjsip_redirect_op {
-    let allowed = key_of(call).is_some_and(|key| {
-        let allowed = REDIRECTS_ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-        allowed.as_ref().is_some_and(|allowed| allowed.contains(&key))
-    });
+    let allowed = key_of(call).and_then(offer::of).is_some_and(|settings| settings.allow_redirects);
     if allowed { sys::PJSIP_REDIRECT_ACCEPT_REPLACE } else { sys::PJSIP_REDIRECT_STOP }
 }
 

@@ -249,8 +249,7 @@ impl Entry {
         let period = (microseconds / (1000 * SLOT_MS)).max(1);
         if let (Ok(rate), Some(queues)) = (SampleRate::try_from(stream.clock_rate()), media.queues().as_mut())
         {
-            queues.playout.set_wire_rate(rate);
-            queues.listen.set_wire_rate(rate);
+            queues.set_wire_rate(rate);
         }
         Self { stream, media, off, turn: Turn { period, next: 0 }, control_in: 0 }
     }
@@ -264,8 +263,9 @@ impl Entry {
         self.control_in = if control { FRAMES_PER_CONTROL } else { self.control_in } - 1;
         self.stream.collect(control);
         self.stream.receive(frame);
+        queues.hear_keys(frame);
         self.media.hear(queues, frame);
-        queues.playout.pull(frame);
+        queues.speak(frame);
         self.stream.send(frame);
     }
 }

@@ -14,7 +14,7 @@ use super::record::filled;
 use super::resolver::Questions;
 use super::wake::WakeSocket;
 use super::wire::{Gate, WireModule};
-use super::{Waker, callbacks, codec, event, log, strings};
+use super::{Waker, callbacks, codec, event, log, offer, strings};
 
 /// Sampling rate of the conference bridge, which nobody listens to; it is what its ports are made for.
 const BRIDGE_RATE: u32 = 8000;
@@ -82,8 +82,6 @@ impl Drop for Created {
 pub(crate) struct Instance {
     /// Unregisters from the I/O queue, which `_created` destroys.
     wake: Option<WakeSocket>,
-    codecs: Vec<String>,
-    codec_order: Vec<String>,
     /// Answers what PJSIP asks till the end, and says no at the end.
     questions: Option<Questions>,
     _created: Created,
@@ -131,8 +129,6 @@ impl Instance {
         check("pjsua_create", unsafe { sys::pjsua_create() })?;
         let mut instance = Self {
             wake: None,
-            codecs: Vec::new(),
-            codec_order: Vec::new(),
             questions: None,
             _created: Created,
             wire: None,
@@ -163,7 +159,7 @@ impl Instance {
         self.wake = Some(wake);
         event::install_waker(waker.clone());
         codec::set_up_for_speech()?;
-        self.codecs = codec::compiled_in()?;
+        offer::install(codec::compiled_in()?);
         // SAFETY: PJSUA is initialised. The returned port of the bridge is never used: the bridge has no clock.
         unsafe { sys::pjsua_set_no_snd_dev() };
         // SAFETY: as above.
@@ -177,17 +173,6 @@ impl Instance {
         let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         // SAFETY: PJSUA runs, and this is the only thread that polls it.
         unsafe { sys::pjsua_handle_events(timeout) };
-    }
-
-    /// Offers these codecs in the calls made from now on, best first, and asks for packets of so long.
-    pub(crate) fn set_offer(&mut self, codecs: &[&str], ptime: Duration) -> Result<(), PjError> {
-        callbacks::offer_ptime(ptime);
-        if self.codec_order == codecs {
-            return Ok(());
-        }
-        codec::set_order(&self.codecs, codecs)?;
-        self.codec_order = codecs.iter().map(|codec| (*codec).to_owned()).collect();
-        Ok(())
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pjsip_sys as sys;
 
-use crate::audio::{ListenSink, PlayoutSource};
+use super::event::{CallKey, PjEvent, emit_and_wake};
+use crate::audio::dtmf::{Detector, Digit, Tones};
+use crate::audio::{ListenSink, PlayoutSource, SampleRate};
 
 /// The ends of a call's two queues that the media clock holds. They outlive a stream: a re-INVITE replaces it.
 pub(crate) struct CallMedia {
@@ -21,6 +23,48 @@ pub(crate) struct CallMedia {
 pub(super) struct Queues {
     pub(super) playout: PlayoutSource,
     pub(super) listen: ListenSink,
+    keys: Option<Keys>,
+}
+
+/// Keys as tones in the sound, where the trunk has them there.
+struct Keys {
+    call: CallKey,
+    /// Those that we press.
+    tones: Tones,
+    /// Hears the callee's, at the rate of the wire.
+    detector: Option<Detector>,
+}
+
+impl Queues {
+    /// A stream begins, at a rate that may be another than the last one's.
+    pub(super) fn set_wire_rate(&mut self, rate: SampleRate) {
+        self.playout.set_wire_rate(rate);
+        self.listen.set_wire_rate(rate);
+        if let Some(keys) = self.keys.as_mut().filter(|keys| keys.rate() != Some(rate)) {
+            keys.detector = Some(Detector::new(rate));
+        }
+    }
+
+    /// Looks for keys in a frame from the callee's end.
+    pub(super) fn hear_keys(&mut self, frame: &[i16]) {
+        let Some(Keys { call, detector: Some(detector), .. }) = &mut self.keys else { return };
+        let key = *call;
+        detector.hear(frame, |digit| emit_and_wake(PjEvent::Digit { key, digit: digit.as_char() }));
+    }
+
+    /// The next frame for the callee's end: speech, and in its place the keys that were pressed.
+    pub(super) fn speak(&mut self, frame: &mut [i16]) {
+        self.playout.pull(frame);
+        if let Some((keys, rate)) = self.keys.as_mut().and_then(|keys| keys.rate().map(|rate| (keys, rate))) {
+            keys.tones.speak(rate, frame);
+        }
+    }
+}
+
+impl Keys {
+    fn rate(&self) -> Option<SampleRate> {
+        self.detector.as_ref().map(Detector::rate)
+    }
 }
 
 /// What an application that is too slow causes.
@@ -35,10 +79,25 @@ pub(crate) struct QueueCounters {
 impl CallMedia {
     pub(crate) fn new(playout: PlayoutSource, listen: ListenSink, early_media: bool) -> Self {
         Self {
-            queues: Mutex::new(Some(Queues { playout, listen })),
+            queues: Mutex::new(Some(Queues { playout, listen, keys: None })),
             answered: AtomicBool::new(false),
             early_media,
         }
+    }
+
+    /// The keys of this call are tones in the sound, from its first stream on.
+    pub(crate) fn with_keys_in_band(self, call: CallKey) -> Self {
+        if let Some(queues) = self.queues().as_mut() {
+            queues.keys = Some(Keys { call, tones: Tones::default(), detector: None });
+        }
+        self
+    }
+
+    /// Lets keys sound, after those that have not sounded yet. Returns false where keys are no tones.
+    pub(crate) fn press(&self, digits: Vec<Digit>) -> bool {
+        let mut queues = self.queues();
+        let keys = queues.as_mut().and_then(|queues| queues.keys.as_mut());
+        keys.map(|keys| keys.tones.press(digits)).is_some()
     }
 
     /// From here on, what is heard is no longer early media.

@@ -12,7 +12,7 @@ use pjsip_sys as sys;
 
 use super::callbacks::{self, guarded};
 use super::event::{Connection, Method, PjEvent, emit};
-use super::strings;
+use super::{offer, strings};
 
 const NAME: &str = "mod-outdial-wire";
 
@@ -83,6 +83,8 @@ unsafe extern "C" fn on_rx_request(rdata: *mut sys::pjsip_rx_data) -> sys::pj_bo
             // SAFETY: as above.
             unsafe { answer(rdata, code) };
             verdict = HANDLED;
+        } else if let Err(error) = offer::prepare_for(&message.call_id()) {
+            tracing::error!(target: "outdial::sip", %error, "the codecs of a call could not be set");
         }
     });
     verdict

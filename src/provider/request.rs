@@ -37,6 +37,9 @@ pub struct DialRequest {
     pub caller_id: Option<CallerId>,
     /// The name shown beside it, at most 128 bytes. Most public networks drop it.
     pub caller_name: Option<String>,
+    /// Whether the callee is shown no caller; the trunk may hide it for every call. Laws may forbid it: in Germany for
+    /// advertising, for example.
+    pub hide_caller: bool,
     /// The trunk to use, by its name in the configuration; a provider that has no trunks by its own name.
     pub trunk: Option<String>,
     /// How long it may ring until nobody has answered: more than 0, at most 24 hours.
@@ -66,6 +69,7 @@ impl DialRequest {
             to,
             caller_id: None,
             caller_name: None,
+            hide_caller: false,
             trunk: None,
             ring_timeout: None,
             talk_limit: None,
@@ -89,6 +93,13 @@ impl DialRequest {
     #[must_use]
     pub fn caller_name(mut self, name: impl Into<String>) -> Self {
         self.caller_name = Some(name.into());
+        self
+    }
+
+    /// Sets [`hide_caller`](Self::hide_caller).
+    #[must_use]
+    pub fn hide_caller(mut self, hidden: bool) -> Self {
+        self.hide_caller = hidden;
         self
     }
 

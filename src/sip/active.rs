@@ -19,6 +19,9 @@ use crate::provider::DialError;
 /// four times (RFC 3261 §17.1.2.2, T2).
 const LAST_WORD: Duration = Duration::from_secs(4);
 
+/// How long the far end of a call that was transferred may take to hang up by itself, as most do at once.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 /// See the [module](self).
 pub(super) struct ActiveCall {
     pub(super) key: CallKey,
@@ -46,6 +49,8 @@ pub(super) struct ActiveCall {
     talk_limit: Duration,
     /// We ended it, and wait till then at most for the far end's last word.
     last_word_by: Option<Instant>,
+    /// It was transferred, and we let go of it then if the far end has not done so.
+    let_go_at: Option<Instant>,
     /// The latest offer of ours within the call.
     offer: Option<Offer>,
     /// When it is made again, after it met one of the callee's.
@@ -104,6 +109,7 @@ impl ActiveCall {
             ring_timeout,
             talk_limit,
             last_word_by: None,
+            let_go_at: None,
             offer: None,
             offer_again_at: None,
             watch: Watch::default(),
@@ -273,6 +279,11 @@ impl ActiveCall {
         self.signal(now, Signal::Hold(on));
     }
 
+    /// The callee talks with somebody else now: who asked for it says goodbye (RFC 5589 §6.1), unless the far end does.
+    pub(super) fn transferred(&mut self, now: Instant) {
+        self.let_go_at.get_or_insert(now + GOODBYE);
+    }
+
     /// An offer of ours is on its way.
     pub(super) fn offered(&mut self, offer: Offer) {
         self.offer = Some(offer);
@@ -309,6 +320,9 @@ impl ActiveCall {
     pub(super) fn limit_reached(&self, now: Instant) -> Option<LocalCause> {
         if self.is_ending() {
             return None;
+        }
+        if self.let_go_at.is_some_and(|at| now >= at) {
+            return Some(LocalCause::Hangup);
         }
         match (self.machine.sent_at(), self.machine.answered_at()) {
             (_, Some(answered)) => (now >= answered + self.talk_limit).then_some(LocalCause::TalkLimit),

@@ -16,7 +16,7 @@ use super::trunk::{Dialling, Trunk, TrunkSetup};
 use super::{StartError, gate};
 use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
-use crate::config::{Config, Route, Transport};
+use crate::config::{Config, DtmfMethod, Route, Transport};
 use crate::pj::{
     CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
 };
@@ -253,19 +253,27 @@ impl DialProvider for Endpoint {
         }
         let invite = Invite {
             target: route.trunk.request_uri(&request.to),
-            from: Some(route.trunk.from_value(route.caller_id.as_ref(), route.caller_name.as_deref())),
+            from: Some(route.trunk.from_value(
+                route.caller_id.as_ref(),
+                route.caller_name.as_deref(),
+                route.hide_caller,
+            )),
             headers: headers(&route, &request),
         };
         let (speaker, source) = audio::playout(route.audio_rate, PLAYOUT);
         let (listener, sink) = audio::listen(route.audio_rate, LISTEN);
         let key = CallKey(self.0.next_key.fetch_add(1, Ordering::Relaxed));
+        let mut media = CallMedia::new(source, sink, route.trunk.early_media);
+        if route.trunk.dtmf == DtmfMethod::Inband {
+            media = media.with_keys_in_band(key);
+        }
         let log = CallLog::new(new_call_id());
         request.departure.leaving(log.id()).await?;
         let (dialer, sent) = oneshot::channel();
         let order = DialOrder {
             key,
             trunk,
-            media: Arc::new(CallMedia::new(source, sink, route.trunk.early_media)),
+            media: Arc::new(media),
             log: Arc::clone(&log),
             dialer,
             ring_timeout: route.ring_timeout,
@@ -283,7 +291,8 @@ impl DialProvider for Endpoint {
 
 /// The INVITE's further headers: who calls, as the trunk wants it told, and the request's own.
 fn headers(route: &Route<'_>, request: &DialRequest) -> Vec<(String, String)> {
-    let identity = route.trunk.identity_headers(route.caller_id.as_ref(), route.caller_name.as_deref());
+    let (caller, name) = (route.caller_id.as_ref(), route.caller_name.as_deref());
+    let identity = route.trunk.identity_headers(caller, name, route.hide_caller);
     let own = request.headers.iter();
     let own = own.map(|header| (header.name().to_owned(), header.value().to_owned()));
     identity.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(own).collect()

@@ -15,8 +15,8 @@ use super::registration::{Insistence, Registration};
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
-    AccountId, AccountSettings, ClientCertificate, Instance, PjError, SYSTEM_CA_FOLDER, SrtpPolicy,
-    TlsSettings, TransportId, TransportKind,
+    AccountId, AccountSettings, CallSettings, ClientCertificate, Instance, PjError, SYSTEM_CA_FOLDER,
+    SrtpPolicy, TlsSettings, TransportId, TransportKind,
 };
 use crate::provider::{DialError, E164};
 use crate::secrets::{SecretRef, Secrets};
@@ -80,7 +80,10 @@ impl TrunkSetup {
         let transport = self.transport(instance, opened).map_err(failed)?;
         let registration = self.config.registrar_uri();
         let settings = AccountSettings {
-            identity: self.config.address_of_record().unwrap_or_else(|| self.config.from_value(None, None)),
+            identity: self
+                .config
+                .address_of_record()
+                .unwrap_or_else(|| self.config.from_value(None, None, false)),
             credentials: self.credentials(),
             realm: self.config.realm.clone(),
             proxy: self.config.proxy_uri().map(|uri| format!("<{uri}>")),
@@ -92,6 +95,7 @@ impl TrunkSetup {
                 Srtp::Optional => SrtpPolicy::Optional,
                 Srtp::Required => SrtpPolicy::Required,
             },
+            srtp_suites: self.config.srtp_suites.iter().map(|suite| suite.name()).collect(),
             media_address: self.bind,
             public_address: self.public_address.map(|address| address.to_string()),
             rtp_ports: Some(self.rtp_ports),
@@ -214,27 +218,26 @@ impl Trunk {
         self.account
     }
 
-    pub(super) fn codecs(&self) -> impl Iterator<Item = &'static str> {
-        self.config.codecs.iter().map(|codec| match codec {
+    /// What its calls want of PJSIP.
+    pub(super) fn call_settings(&self) -> CallSettings {
+        let codecs = self.config.codecs.iter().map(|codec| match codec {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
             Codec::G722 => "G722",
             Codec::Opus => "opus",
             // Of the several rates that PJSIP knows.
             Codec::L16 => "L16/16000/1",
-        })
-    }
-
-    pub(super) fn ptime(&self) -> Duration {
-        self.config.ptime
+        });
+        CallSettings {
+            codecs: codecs.collect(),
+            ptime: self.config.ptime,
+            telephone_events: self.config.dtmf != DtmfMethod::Inband,
+            allow_redirects: self.config.allow_redirects,
+        }
     }
 
     pub(super) fn requires_srtp(&self) -> bool {
         self.config.srtp == Srtp::Required
-    }
-
-    pub(super) fn allows_redirects(&self) -> bool {
-        self.config.allow_redirects
     }
 
     pub(super) fn max_calls(&self) -> Option<u32> {

@@ -178,6 +178,9 @@ impl DialProvider for Twilio {
         if let Some(other) = request.trunk.as_ref().filter(|trunk| **trunk != shared.name) {
             return Err(DialError::UnknownTrunk(other.clone()));
         }
+        if request.hide_caller {
+            return Err(DialError::Unsupported("hide the caller"));
+        }
         if !request.headers.is_empty() {
             return Err(DialError::Unsupported("send header fields"));
         }

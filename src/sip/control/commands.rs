@@ -23,13 +23,17 @@ impl Control {
             }
             Command::Transfer { reply, .. } if !answered => (reply, Err(CallError::NotAnswered)),
             Command::Dtmf { digits, reply } => {
-                let digits: String = digits.iter().map(Digit::to_string).collect();
+                let text: String = digits.iter().map(Digit::to_string).collect();
                 let Some(slot) = slot else { return };
                 (
                     reply,
                     match trunk.dtmf() {
-                        DtmfMethod::Rfc4733 => self.instance.send_telephone_events(slot, &digits),
-                        DtmfMethod::Info => self.instance.send_info_digits(slot, &digits),
+                        DtmfMethod::Rfc4733 => self.instance.send_telephone_events(slot, &text),
+                        DtmfMethod::Info => self.instance.send_info_digits(slot, &text),
+                        DtmfMethod::Inband => {
+                            call.media.press(digits);
+                            Ok(())
+                        }
                     }
                     .map_err(|error| CallError::Failed(error.text)),
                 )
@@ -54,8 +58,8 @@ impl Control {
         let slot = call.slot.ok_or(CallError::Ended)?;
         call.offered(offer);
         let sent = match offer {
-            Offer::Hold => self.instance.hold(slot),
-            Offer::Resume => self.instance.resume(slot),
+            Offer::Hold => self.instance.hold(key, slot),
+            Offer::Resume => self.instance.resume(key, slot),
         };
         sent.map_err(|error| CallError::Failed(error.text))
     }

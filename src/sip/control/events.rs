@@ -98,6 +98,9 @@ impl Control {
                         200..=299 => TransferOutcome::Completed(status),
                         _ => TransferOutcome::Failed(status),
                     };
+                    if matches!(outcome, TransferOutcome::Completed(_)) {
+                        call.transferred(now);
+                    }
                     call.signal(now, Signal::Transfer(outcome));
                 }
             }

@@ -90,13 +90,6 @@ impl Control {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let trunk = &self.trunks[call.trunk];
         call.goes_to(server);
-        let codecs: Vec<&str> = trunk.codecs().collect();
-        if let Err(error) = self.instance.set_offer(&codecs, trunk.ptime()) {
-            if let Some(mut call) = self.remove(key) {
-                call.refuse(DialError::Internal { detail: error.to_string() });
-            }
-            return;
-        }
         let outbound = OutboundCall {
             key,
             account: trunk.account(),
@@ -104,10 +97,9 @@ impl Control {
             from: call.invite.from.as_deref(),
             call_id: call.id(),
             headers: &call.invite.headers,
-            allow_redirects: trunk.allows_redirects(),
             server,
         };
-        match self.instance.make_call(&outbound) {
+        match self.instance.make_call(&outbound, trunk.call_settings()) {
             Ok(slot) => call.slot = Some(slot),
             Err(error) => {
                 // The reason may have come beside the error: the connection that failed. And the call's end with it,
