@@ -11,7 +11,7 @@ pub mod process;
 pub mod rtp;
 pub mod sipp;
 pub mod sound;
-mod story;
+pub mod story;
 pub mod stranger;
 pub mod trunk;
 pub mod voice;

@@ -4,13 +4,17 @@
 //! Nothing that the machine has installed is used or touched.
 
 mod asterisk;
+mod kamailio;
 mod pki;
+mod system;
 
 use std::env;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+
+use system::System;
 
 #[derive(Subcommand)]
 pub(crate) enum Options {
@@ -25,10 +29,14 @@ pub(crate) enum Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options {
         Options::Up => up(),
-        Options::Down => asterisk::stop(&folder()?),
+        Options::Down => down(),
         Options::Status => {
-            let state = if asterisk::is_up() { "runs" } else { "does not run" };
-            println!("Asterisk on {}: {state}", asterisk::ADDRESS);
+            for (name, address, is_up) in [
+                ("Asterisk", asterisk::ADDRESS, asterisk::is_up()),
+                ("Kamailio", kamailio::ADDRESS, kamailio::is_up()),
+            ] {
+                println!("{name} on {address}: {}", if is_up { "runs" } else { "does not run" });
+            }
             Ok(())
         }
     }
@@ -36,17 +44,26 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Starts the peers, anew if they ran already.
 pub(crate) fn up() -> anyhow::Result<()> {
+    down()?;
     let folder = folder()?;
-    asterisk::stop(&folder)?;
     pki::make(&folder.join("pki"))?;
-    asterisk::start(&folder)
+    let system = System::install(&folder)?;
+    system.write_sipp()?;
+    asterisk::start(&system)?;
+    kamailio::start(&system)
+}
+
+fn down() -> anyhow::Result<()> {
+    let folder = folder()?;
+    kamailio::stop(&folder)?;
+    asterisk::stop(&folder)
 }
 
 /// Runs something with the peers up, and ends them whatever comes of it.
 pub(crate) fn during<T>(action: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     up()?;
     let result = action();
-    asterisk::stop(&folder()?)?;
+    down()?;
     result
 }
 

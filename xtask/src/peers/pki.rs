@@ -20,7 +20,13 @@ pub(super) fn make(folder: &Path) -> anyhow::Result<()> {
     for (name, names, purpose) in [
         (
             "server",
-            &["asterisk.test", "localhost", super::asterisk::ADDRESS][..],
+            &[
+                "asterisk.test",
+                "kamailio.test",
+                "localhost",
+                super::asterisk::ADDRESS,
+                super::kamailio::ADDRESS,
+            ][..],
             ExtendedKeyUsagePurpose::ServerAuth,
         ),
         ("client", &["client.test"][..], ExtendedKeyUsagePurpose::ClientAuth),

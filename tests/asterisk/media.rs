@@ -1,0 +1,61 @@
+//! Codecs, packet times, early media.
+
+use outdial::audio::SampleRate;
+
+use super::common::{Story, sound, within};
+use super::pbx::{EARLY_MEDIA, Outcome, Row, account, one, rows, to_asterisk};
+
+fn with(user: &str, more: &str) -> String {
+    format!("{}\n{}\n{more}", to_asterisk("udp"), account(user))
+}
+
+fn codec(outcome: &Outcome, name: &str, theirs: &str) {
+    assert_eq!(outcome.answered.codec, name);
+    assert!(outcome.gone.get("Codec").contains(theirs), "{:?}", outcome.gone);
+}
+
+/// Of G.711 each sample is a byte.
+fn packets_of(outcome: &Outcome, milliseconds: u64) {
+    let media = outcome.media();
+    assert_eq!(media.bytes_sent, media.packets_sent * milliseconds * 8, "sent: {media:?}");
+    assert_eq!(media.bytes_received, media.packets_received * milliseconds * 8, "received: {media:?}");
+}
+
+#[tokio::test]
+async fn codecs_and_packet_times() {
+    rows(vec![
+        Row::new("PCMU", with("alice", "codecs = [\"pcmu\"]"), |o| codec(o, "PCMU/8000", "ulaw")),
+        Row::new("PCMA", with("alice", "codecs = [\"pcma\"]"), |o| codec(o, "PCMA/8000", "alaw")),
+        Row::new("G.722", with("alice", "codecs = [\"g722\"]"), |o| codec(o, "G722/16000", "g722")),
+        Row {
+            likeness: 0.8,
+            ..Row::new("Opus", with("alice", "codecs = [\"opus\"]"), |o| codec(o, "opus/16000", "opus"))
+        },
+        Row::new("10 ms", with("p10", "codecs = [\"pcmu\"]\nptime = \"10ms\""), |o| packets_of(o, 10)),
+        Row::new("20 ms", with("alice", "codecs = [\"pcmu\"]"), |o| packets_of(o, 20)),
+        Row::new("30 ms", with("p30", "codecs = [\"pcmu\"]\nptime = \"30ms\""), |o| packets_of(o, 30)),
+        Row::new("40 ms", with("p40", "codecs = [\"pcmu\"]\nptime = \"40ms\""), |o| packets_of(o, 40)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn early_media_is_heard_before_the_answer() {
+    let phone = one(&with("alice", "codecs = [\"pcmu\"]")).await;
+    let call = phone.dial(EARLY_MEDIA).await;
+    let mut listener = call.audio().unwrap().listener;
+    let mut early = Vec::new();
+    while let Some(frame) = within("a frame", listener.recv()).await {
+        if !frame.is_early() {
+            break;
+        }
+        early.extend_from_slice(frame.samples());
+    }
+    // A tenth of a second from the middle: Asterisk's tone is not exactly as high as it says.
+    let part = &early[early.len() / 2..][..1600];
+    let share = sound::tone_share(SampleRate::Hz16000, part, 440.0);
+    assert!(share > 0.8, "{share}");
+    let story = tokio::join!(call.hangup(), Story::of(&call)).1;
+    assert!(story.words().contains("early-183 answered"), "{}", story.words());
+    phone.shutdown().await;
+}

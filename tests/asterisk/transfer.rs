@@ -1,0 +1,61 @@
+//! Transfers by REFER: ours, and those that the PBX asks for.
+
+use outdial::call::EndReason;
+
+use super::common::{Story, within};
+use super::manager::Manager;
+use super::pbx::{BRIDGED_ECHO, TRANSFERS_US, account, one, through_kamailio, to_asterisk};
+
+fn plain(way: &str) -> String {
+    format!("codecs = [\"pcmu\"]\n{way}\n{}", account("alice"))
+}
+
+/// The PBX passes the party that we talk with on to another number, tells how that went, and lets us go.
+#[tokio::test]
+async fn a_blind_transfer_and_its_outcome() {
+    for way in [to_asterisk("udp"), through_kamailio("tcp")] {
+        let phone = one(&plain(&way)).await;
+        let call = phone.dial(BRIDGED_ECHO).await;
+        within("the answer", call.answered()).await.unwrap();
+        within("the REFER", call.transfer(BRIDGED_ECHO)).await.unwrap();
+        let story = Story::of(&call).await;
+        assert!(story.words().contains(" transferred ended"), "{}", story.words());
+        assert_eq!(story.end.reason, EndReason::Completed, "{}", story.ending());
+        phone.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_blind_transfer_to_nowhere_is_told_and_the_call_goes_on() {
+    let phone = one(&plain(&to_asterisk("udp"))).await;
+    let call = phone.dial(BRIDGED_ECHO).await;
+    within("the answer", call.answered()).await.unwrap();
+    // Not in its dial plan: the PBX refuses at once.
+    within("the REFER", call.transfer("sip:nobody@127.0.0.10")).await.unwrap();
+    let mut events = call.events();
+    let failed = async {
+        loop {
+            let event = events.next().await.expect("the call is up");
+            if super::common::story::word(&event).starts_with("not-transferred") {
+                return;
+            }
+        }
+    };
+    within("the refusal", failed).await;
+    call.hangup().await;
+    assert_eq!(Story::of(&call).await.ending(), "completed by local: 200 OK");
+    phone.shutdown().await;
+}
+
+/// Toll fraud by REFER: the callee asks us to call a premium number.
+#[tokio::test]
+async fn a_transfer_that_the_pbx_asks_for_is_refused() {
+    let manager = Manager::new().await;
+    let phone = one(&plain(&to_asterisk("udp"))).await;
+    let call = phone.dial(TRANSFERS_US).await;
+    let story = Story::of(&call).await;
+    assert_eq!(story.end.reason, EndReason::Completed, "{}", story.ending());
+    assert_eq!(manager.told("Transferred", call.id().as_str()).await.get("Status"), "FAILURE");
+    assert_eq!(phone.stats().calls, 0);
+    phone.shutdown().await;
+}
