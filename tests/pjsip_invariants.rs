@@ -1,6 +1,7 @@
 //! What keeps known flaws of PJSIP out of reach. `docs/security/pjproject.md` counts on it: who breaks one of these
 //! on purpose first looks up there what then has to be patched or tested.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,10 +61,44 @@ fn ice_is_not_enabled() {
     unused(&["enable_ice", "ice_cfg", "turn_cfg", "enable_turn"]);
 }
 
-/// PJSIP's own resolver is then never created: it asks ours, in Rust.
+/// PJSIP's own resolver is then never created: it asks ours, in Rust. All that `src/pj` names of it are the function
+/// that installs ours, and the types of what that is called with.
 #[test]
 fn no_name_server_is_given_to_pjsip() {
-    unused(&["nameserver_count", "pjsip_endpt_create_resolver", "pj_dns_"]);
+    const OF_OURS: [&str; 4] = [
+        "pjsip_endpt_set_ext_resolver",
+        "pjsip_ext_resolver",
+        "pjsip_resolver_callback",
+        // The first argument of the callback, which is not read.
+        "pjsip_resolver_t",
+    ];
+    // Names of C: of PJSIP's functions and types, and fields of its settings.
+    let of_pjsip = |word: &str| {
+        word.starts_with("pj") && (word.contains("resolve") || word.contains("dns"))
+            || word.starts_with("nameserver")
+            || word.starts_with("stun_")
+            || ["getaddrinfo", "gethost", "pj_gethost"].iter().any(|lookup| word.contains(lookup))
+    };
+    let mut found = BTreeSet::new();
+    for (path, code) in sources() {
+        if !path.components().any(|part| part.as_os_str() == "pj" || part.as_os_str() == "pj.rs") {
+            assert!(!code.contains("pjsip_sys"), "{} reaches past src/pj", path.display());
+            continue;
+        }
+        let words = code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        found.extend(words.filter(|word| of_pjsip(word)).map(str::to_owned));
+    }
+    assert_eq!(found, OF_OURS.map(str::to_owned).into(), "the names of PJSIP's resolver in src/pj");
+    // And the C that is our own calls nothing of it.
+    let ours = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pjsip-sys/c")).unwrap();
+    let ours: Vec<_> = ours.map(|entry| entry.unwrap().path()).collect();
+    assert!(ours.len() > 3, "the sources were found");
+    for path in ours {
+        let code = fs::read_to_string(&path).unwrap();
+        for name in ["resolve", "dns", "nameserver", "getaddrinfo"] {
+            assert!(!code.contains(name), "{} has {name}", path.display());
+        }
+    }
 }
 
 #[test]
