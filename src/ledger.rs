@@ -7,7 +7,10 @@ mod book;
 mod entry;
 mod reader;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use fs4::{FileExt, TryLockError};
 
 pub(crate) use book::Ledger;
 pub(crate) use entry::{Keyed, NewCall, OpenCall, Settled};
@@ -19,6 +22,31 @@ const FILE: &str = "ledger.sqlite";
 const LOCK: &str = "ledger.lock";
 /// The version of the tables.
 const VERSION: i64 = 1;
+
+/// Looks at a folder of records as the next process to call would: whether another process has it now, and whether its
+/// ledger can be read. Nothing is made or changed, and a folder that is not there yet is none to complain of.
+///
+/// # Errors
+///
+/// [`LedgerError::Locked`] while another process owns it, else why it cannot be used.
+pub fn inspect(folder: &Path) -> Result<(), LedgerError> {
+    let failed = |path: &Path, source: std::io::Error| LedgerError::Io { path: path.to_owned(), source };
+    let lock = folder.join(LOCK);
+    match File::open(&lock) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(&lock, error)),
+        // Given back at once, and shared: others who look see no owner in us.
+        Ok(file) => match FileExt::try_lock_shared(&file) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked { path: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(failed(&lock, error)),
+        },
+    }
+    if folder.join(FILE).exists() {
+        LedgerReader::open(folder)?;
+    }
+    Ok(())
+}
 
 /// Why the ledger could not be used. Holds no number and no secret.
 #[derive(Debug, thiserror::Error)]

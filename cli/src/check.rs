@@ -11,9 +11,11 @@ mod machine;
 mod mistake;
 mod network;
 mod probe;
+mod records;
 mod registration;
 mod resolve;
 mod response;
+mod rules;
 mod tls;
 mod wire;
 
@@ -31,9 +33,10 @@ use probe::Answers;
 
 /// Look for what is wrong with the configuration and the trunks
 ///
-/// Each trunk's host is resolved and connected to, its certificate is verified, it is asked for its OPTIONS, and the
-/// trunk is registered. Nobody is called, unless you name a number with `--call`; that shows the rest: caller id, codecs,
-/// SRTP, and whether sound comes back. With `--trunk` only that one is looked at.
+/// The folder of the records and the rules of the policy are looked at. Each trunk's host is resolved and connected to,
+/// its certificate is verified, it is asked for its OPTIONS, and the trunk is registered. Nobody is called, unless you
+/// name a number with `--call`; that shows the rest: caller id, codecs, SRTP, and whether sound comes back. With `--trunk`
+/// only that one is looked at.
 #[derive(Debug, Args)]
 pub(crate) struct CheckCommand {
     #[command(flatten)]
@@ -67,6 +70,8 @@ impl CheckCommand {
         if let Some(config) = configuration::load(&path, &mut findings) {
             let trunks = self.trunks(&config)?;
             findings.extend(machine::descriptors(config.endpoint.max_calls));
+            findings.add(records::look_at(&config.records));
+            findings.extend(rules::look_at(&config));
             let called = self.call.trunk(&config, self.trunk.as_deref(), &mut findings);
             for (name, trunk) in trunks {
                 let server = look_at(&config, name, trunk, &mut findings).await;

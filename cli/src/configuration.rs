@@ -12,11 +12,11 @@ pub(crate) const SANDBOX: &str = "sandbox";
 
 const NAME: &str = "outdial.toml";
 
-/// The option that names the file, the same for every command.
+/// The option that names the file, the same for every command, and taken before and after each of them.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ConfigOption {
     /// The configuration; otherwise ./outdial.toml, then ~/.config/outdial/outdial.toml
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

@@ -21,6 +21,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use crate::configuration::ConfigOption;
 use crate::exit::{Exit, Failure};
 
 /// Outbound telephone calls over the trunk or PBX that you have
@@ -29,6 +30,9 @@ use crate::exit::{Exit, Failure};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    // The commands that read it have it too, with the value from wherever it stood.
+    #[command(flatten)]
+    _config: ConfigOption,
     /// Say more on standard error: -v for what goes on, -vv for each step, -vvv for SIP messages (without credentials).
     /// RUST_LOG chooses more exactly
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -115,9 +119,42 @@ fn log_to_stderr(verbose: u8) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_is_named_before_or_after_any_command() {
+        for command in [
+            &["dial", "+12025550101"][..],
+            &["check"],
+            &["sandbox"],
+            &["secrets", "list"],
+            &["usage"],
+            &["calls"],
+            &["audit", "verify", "log"],
+            &["bench", "floor"],
+        ] {
+            for at in 0..=command.len() {
+                // Behind `audit verify` stands its argument, and an option may stand between them.
+                let (before, after) = command.split_at(at);
+                let words = [&["outdial"][..], before, &["--config", "a.toml"], after].concat();
+                let matches = Arguments::command().try_get_matches_from(&words);
+                let matches = matches.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+                let mut inmost = &matches;
+                while let Some((_, deeper)) = inmost.subcommand() {
+                    inmost = deeper;
+                }
+                let named = inmost.get_one::<PathBuf>("config").map(PathBuf::as_path);
+                assert_eq!(named, Some(Path::new("a.toml")), "{words:?}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{Sandbox, expect_exit, json_lines, outdial};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 /// The findings about `config`, and the exit code that they led to.
@@ -152,4 +153,54 @@ fn settings_are_explained_without_a_network() {
         let found = settings.iter().find(|setting| setting["key"] == key).unwrap();
         assert_eq!((&found["value"], &found["from"]), (&value.into(), &from.into()), "{key}");
     }
+}
+
+#[test]
+fn rules_that_cannot_be_evaluated_are_named() {
+    let sandbox = Sandbox::start(&["--tls", "off"]);
+    let list = sandbox.folder.path().join("dnc.txt");
+    let with = |more: &str| sandbox.changed_config(|text| format!("{text}{more}\n"));
+    let listed = with("[policy]\ndo_not_call = \"dnc.txt\"");
+    assert_eq!(problems(&listed), ["do_not_call"]);
+    std::fs::write(&list, "+12025550100\nMr Smith\n").unwrap();
+    let (findings, _) = check(&listed);
+    let told = format!("{findings:?}");
+    assert!(told.contains("line 2") && !told.contains("Smith"), "{told}");
+    std::fs::write(&list, "+12025550100\n").unwrap();
+    assert!(problems(&listed).is_empty());
+
+    assert_eq!(problems(&with("[policy]\nspend_per_day = 5")), ["tariff"]);
+    let tariff = "[trunks.sandbox.tariff]\ncurrency = \"EUR\"\nusd_rate = 1.1\nrates = [{ prefix = \"1\", price = 1 }]";
+    let priced = with(&format!("[policy]\nspend_per_day = 5\nquiet_hours = \"21:00-08:00\"\n{tariff}"));
+    let (findings, code) = check(&priced);
+    assert_eq!(code, 0, "{findings:?}");
+    for id in ["tariff", "quiet_hours"] {
+        let found = findings.iter().find(|finding| finding["id"] == id).unwrap();
+        assert_eq!(found["status"], "warning", "{found}");
+    }
+}
+
+#[test]
+fn a_folder_of_records_that_cannot_be_used_is_named() {
+    let sandbox = Sandbox::start(&["--tls", "off"]);
+    let with =
+        |folder: &str| sandbox.changed_config(|text| format!("{text}[records]\nfolder = {folder:?}\n"));
+    let status = |config: &Path| {
+        let (findings, _) = check(config);
+        let found = findings.iter().find(|finding| finding["id"] == "records").expect("it was looked at");
+        found["status"].as_str().unwrap().to_owned()
+    };
+    let folder = sandbox.folder.path().join("kept");
+    assert_eq!(status(&with("kept")), "ok");
+    assert!(!folder.exists(), "a check makes nothing");
+    std::fs::write(sandbox.folder.path().join("file"), "").unwrap();
+    assert_eq!(status(&with("file/kept")), "problem");
+    std::fs::create_dir(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join("ledger.lock")).unwrap();
+    assert_eq!(status(&with("kept")), "ok");
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    assert_eq!(status(&with("kept")), "warning");
+    drop(lock);
+    std::fs::write(folder.join("ledger.sqlite"), "no ledger of ours, and longer than a header").unwrap();
+    assert_eq!(status(&with("kept")), "problem");
 }

@@ -55,7 +55,7 @@ impl DoNotCall {
         let current =
             self.loaded.as_ref().is_some_and(|(known, _)| *known == stamp && stamp.has_settled(now));
         if !current {
-            self.loaded = Some((stamp, read(&self.path)));
+            self.loaded = Some((stamp, Self::read(&self.path)));
         }
         match &self.loaded {
             Some((_, Ok(numbers))) => Ok(numbers.contains(to)),
@@ -63,20 +63,21 @@ impl DoNotCall {
             None => Err("not read".to_owned()),
         }
     }
-}
 
-fn read(path: &Path) -> Result<HashSet<E164>, String> {
-    let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-    let mut numbers = HashSet::new();
-    for (line, text) in text.lines().enumerate() {
-        let number = text.split('#').next().unwrap_or_default().trim_start_matches('\u{feff}').trim();
-        if !number.is_empty() {
-            numbers
-                .insert(E164::parse(number).map_err(|error| format!("{shown}, line {}: {error}", line + 1))?);
+    /// Reads a list.
+    pub(super) fn read(path: &Path) -> Result<HashSet<E164>, String> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+        let mut numbers = HashSet::new();
+        for (line, text) in text.lines().enumerate() {
+            let number = text.split('#').next().unwrap_or_default().trim_start_matches('\u{feff}').trim();
+            if !number.is_empty() {
+                let wrong = |error| format!("{shown}, line {}: {error}", line + 1);
+                numbers.insert(E164::parse(number).map_err(wrong)?);
+            }
         }
+        Ok(numbers)
     }
-    Ok(numbers)
 }
 
 #[cfg(test)]

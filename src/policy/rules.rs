@@ -8,6 +8,7 @@ use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 use rust_decimal::Decimal;
 
+use super::list::DoNotCall;
 use super::number::{Facts, Kind, facts};
 use super::quiet::{QuietHours, day, is_quiet, zone_of};
 use crate::provider::{DialError, E164};
@@ -176,6 +177,15 @@ impl Rules {
             return Err(Refusal::new("denied_country", "the country of the number cannot be told"));
         }
         Ok(())
+    }
+
+    /// Reads the do-not-call list as a call would, and tells how many numbers are on it; `None` without a list.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, in words and without a number of it. While it is so nobody is called.
+    pub fn read_do_not_call(&self) -> Option<Result<usize, String>> {
+        self.do_not_call.as_deref().map(|path| DoNotCall::read(path).map(|numbers| numbers.len()))
     }
 
     /// Whether the callee may be called at this time.

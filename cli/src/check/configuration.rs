@@ -11,7 +11,7 @@ use super::mistake::Mistake;
 /// Reads the file; each mistake is a finding.
 pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
     match Config::load(path) {
-        Ok(config) if config.trunks.is_empty() => {
+        Ok(config) if config.trunks.is_empty() && config.providers.is_empty() => {
             findings.add(Mistake::ConfigurationInvalid.found(
                 format!("{} has no trunk", path.display()),
                 "describe one: a table [trunks.NAME] with server = \"…\"",

@@ -40,6 +40,13 @@ mistakes! {
     ClockWrong, "clock_wrong", "clock", "this machine's clock is wrong";
     ConfigurationUnreadable, "configuration_unreadable", "configuration", "the file cannot be read";
     ConfigurationInvalid, "configuration_invalid", "configuration", "a key or a value in the file is wrong";
+    RecordsUnusable, "records_unusable", "records", "the folder of the records cannot be used, so no call is made";
+    RecordsInUse, "records_in_use", "records", "another process has the records, and a second one cannot call beside it";
+    DoNotCallUnreadable, "do_not_call_unreadable", "do_not_call", "the do-not-call list cannot be read, so every call is refused";
+    DoNotCallEmpty, "do_not_call_empty", "do_not_call", "nobody is on the do-not-call list";
+    NoTimeZone, "no_time_zone", "quiet_hours", "there are quiet hours and no time_zone: countries with several zones are not called";
+    NoPrices, "no_prices", "tariff", "the spend is limited and there are no prices, so every call is refused";
+    PricesIncomplete, "prices_incomplete", "tariff", "the spend is limited, and numbers without a price are refused";
     SecretMissing, "secret_missing", "secret", "a secret that the file names is not there";
     CertificateFile, "certificate_file", "certificate_file", "a certificate or key file cannot be read or used";
     NotVerified, "certificate_not_verified", "tls_verification", "every certificate is accepted";
