@@ -116,7 +116,13 @@ async fn every_rate(codec: &str, least: f64) {
             let call = phone.dial_with(request(ECHO).audio_rate(rate)).await;
             let mut audio = call.audio().unwrap();
             assert_eq!((audio.speaker.rate(), audio.listener.rate()), (rate, rate));
-            within("the answer", call.answered()).await.unwrap();
+            let answered = within("the answer", call.answered()).await.unwrap();
+            let in_sdp = match codec {
+                "pcma" => "PCMA/8000",
+                "g722" => "G722/8000",
+                _ => "opus/48000",
+            };
+            assert_eq!(answered.codec, in_sdp);
             let said = sweep(rate, 1_500);
             let (sent, heard) = tokio::join!(
                 within("the playout", audio.speaker.send(&said)),

@@ -12,7 +12,7 @@ use pjsip_sys as sys;
 use super::account::AccountId;
 use super::event::{CallKey, NegotiatedMedia, PjEvent, TransportFailure, emit, emit_and_wake};
 use super::media::PinnedStream;
-use super::{error, offer, strings, wire};
+use super::{codec, error, offer, strings, wire};
 
 /// Runs a trampoline's body. A panic must not cross into C; it becomes an event, so that the endpoint can report it.
 pub(super) fn guarded(callback: &'static str, body: impl FnOnce()) {
@@ -83,7 +83,7 @@ fn negotiated(call: sys::pjsua_call_id) -> Option<NegotiatedMedia> {
             return None;
         }
         let audio = &stream.info.aud;
-        let codec = format!("{}/{}", strings::copy(&audio.fmt.encoding_name), audio.fmt.clock_rate);
+        let codec = codec::told(&strings::copy(&audio.fmt.encoding_name), audio.fmt.clock_rate);
         let mut transport: sys::pjmedia_transport_info = mem::zeroed();
         sys::pjsys_transport_info_init(&raw mut transport);
         let known = sys::pjsua_call_get_med_transport_info(call, 0, &raw mut transport) == 0;

@@ -46,6 +46,13 @@ pub(super) fn set_order(compiled_in: &[String], order: &[&str]) -> Result<(), Pj
     Ok(())
 }
 
+/// Encoding name and clock rate of a codec as SDP has them (RFC 8866 §6.6). PJMEDIA tells how often a codec samples, which is
+/// its clock rate in all of them but G.722, whose RTP clock has 8,000 for 16,000 samples (RFC 3551 §4.5.2).
+pub(super) fn told(encoding: &str, samples_per_second: u32) -> String {
+    let clock_rate = if encoding.eq_ignore_ascii_case("G722") { 8_000 } else { samples_per_second };
+    format!("{encoding}/{clock_rate}")
+}
+
 /// Whether `name`, `PCMU/8000/1`, is the codec `wanted`, `pcmu`.
 fn is(name: &str, wanted: &str) -> bool {
     let encoding = name.split('/').next().unwrap_or_default();
@@ -57,7 +64,15 @@ fn is(name: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is;
+    use super::{is, told};
+
+    #[test]
+    fn a_codec_s_clock_rate_is_that_of_sdp() {
+        assert_eq!(told("PCMU", 8_000), "PCMU/8000");
+        assert_eq!(told("G722", 16_000), "G722/8000");
+        assert_eq!(told("opus", 48_000), "opus/48000");
+        assert_eq!(told("L16", 16_000), "L16/16000");
+    }
 
     #[test]
     fn a_codec_is_named_by_its_encoding_or_with_its_clock_rate() {

@@ -11,7 +11,7 @@ use crate::audio::quality::{self, Codec, Path};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MediaStats {
-    /// Encoding name and clock rate of the codec: `PCMU/8000`.
+    /// Encoding name and RTP clock rate of the codec, as in [`Answered`](crate::call::Answered): `PCMU/8000`.
     pub codec: String,
     /// The SRTP crypto suite (RFC 4568 section 6.2), or `None` for plain RTP.
     pub srtp: Option<String>,
