@@ -320,18 +320,19 @@ impl Outdial {
     }
 
     /// Reads the secrets again and uses those that have changed, without a call being dropped; see
-    /// [`Endpoint::renew_secrets`]. Returns the names of the trunks that have new ones. Each is recorded.
+    /// [`Endpoint::renew_secrets`] and [`Twilio::renew_secrets`](crate::Twilio::renew_secrets). Returns the names of the
+    /// trunks and providers that have new ones. Each is recorded.
     ///
     /// # Errors
     ///
-    /// [`OutdialError::Sip`] if a secret cannot be read or used.
+    /// [`OutdialError::Sip`] or [`OutdialError::Provider`] if a secret cannot be read or used. The SIP provider with all
+    /// its trunks goes first; each provider changes all of its secrets or none.
     ///
     /// # Cancel safety
     ///
     /// Once the secrets are read they are used even if the future is dropped.
     pub async fn renew_secrets(&self) -> Result<Vec<String>, OutdialError> {
-        let Some(endpoint) = self.endpoint() else { return Ok(Vec::new()) };
-        let renewed = endpoint.renew_secrets().await?;
+        let renewed = self.0.carriers.renew_secrets().await?;
         for event in credentials(&self.0.config) {
             if matches!(&event, AuditEvent::CredentialUsed { trunk, .. } if renewed.contains(trunk)) {
                 self.0.records.tell(move |book| book.note(event));

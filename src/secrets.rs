@@ -21,7 +21,7 @@ use crate::ecma;
 use source::{Modes, ReadError};
 
 /// Reads what [`SecretRef`]s refer to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Secrets {
     store: Store,
 }

@@ -8,6 +8,7 @@
 //! What Twilio has no means for is told as [`CallError::Unsupported`](crate::CallError::Unsupported): hold, transfer and
 //! sending key presses.
 
+mod account;
 mod active;
 mod error;
 mod line;

@@ -4,9 +4,11 @@
 mod common;
 
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::phone::request;
@@ -17,11 +19,13 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use outdial::call::CallEvent;
 use outdial::provider::{DialError, DialProvider as _};
 use outdial::sip::Registration;
-use outdial_sandbox::{Sandbox, ServerCertificate};
+use outdial_sandbox::{CallOutcome, Sandbox, ServerCertificate};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 const NUMBER: &str = "+12025550116";
+const RINGS_FOR_EVER: &str = "+12025550103";
+const HANGS_UP: &str = "+12025550109";
 /// Long enough for no test to see it pass.
 const HOUR: u32 = 3600;
 
@@ -243,6 +247,63 @@ fn response(request: &str, status: &str) -> String {
 /// Calls, and returns how it ended.
 async fn call(phone: &Phone) -> String {
     Story::of(&phone.dial(NUMBER).await).await.ending()
+}
+
+#[tokio::test]
+async fn a_dial_that_is_dropped_before_its_invite_sends_none_and_leaves_its_place() {
+    let names = NameServer::start().await;
+    let server = Server::saying(&["486 Busy Here"]).await;
+    names.host("pbx.test", HOUR, server.address);
+    names.zone.lock().unwrap().silent.insert(name("pbx.test"));
+    let trunks = udp_trunk(trunk::NAME, "pbx.test:5060") + &udp_trunk("known", &server.address.to_string());
+    let one_call = names.config(&trunks).replace("max_calls = 64", "max_calls = 1");
+    let phone = Phone::start(&one_call).await;
+    let asked = async {
+        while names.asked("pbx.test", RecordType::A) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // The name server is asked and says nothing: there is no server yet that an INVITE could go to.
+    tokio::select! {
+        call = phone.endpoint().dial_with(request(NUMBER).trunk(trunk::NAME)) => panic!("{call:?}"),
+        () = within("the question", asked) => {}
+    }
+    let next = phone.dial_with(request(NUMBER).trunk("known")).await;
+    assert_eq!(Story::of(&next).await.ending(), "busy by remote: 486 Busy Here");
+    // Once the answer comes nothing is made up for.
+    names.zone.lock().unwrap().silent.clear();
+    let last = phone.dial_with(request(NUMBER).trunk(trunk::NAME)).await;
+    assert_eq!(Story::of(&last).await.ending(), "busy by remote: 486 Busy Here");
+    let calls: Vec<_> = server.invites().into_iter().map(|(call, _)| call).collect();
+    assert_eq!(calls, [next.id().as_str(), last.id().as_str()]);
+    phone.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_dial_that_is_dropped_when_its_invite_has_left_is_cancelled() {
+    let names = NameServer::start().await;
+    let sandbox = Sandbox::builder().tls(None).start().await.unwrap();
+    let server = sandbox.udp().unwrap();
+    names.host("pbx.test", HOUR, server);
+    names.zone.lock().unwrap().silent.insert(name("pbx.test"));
+    let config = names.udp(&format!("pbx.test:{}", server.port()));
+    let phone = Phone::start(&(config.trim_end().to_owned() + "\n" + &trunk::account(&sandbox))).await;
+    let mut dial = phone.endpoint().dial_with(request(RINGS_FOR_EVER));
+    // Looked at once, by which the order is given, and never again: its answer lies there unread when it is dropped.
+    let waits = poll_fn(|context| Poll::Ready(dial.as_mut().poll(context).is_pending())).await;
+    assert!(waits, "no server is known yet");
+    names.zone.lock().unwrap().silent.clear();
+    let rings = sandbox.wait_until(|sandbox| sandbox.calls().into_iter().find(|call| call.ringing.is_some()));
+    let rings = within("the ringing at the callee", rings).await;
+    drop(dial);
+    let record = within("the end of the call", sandbox.call_ended(&rings.call_id)).await;
+    assert!(matches!(record.outcome, Some(CallOutcome::Cancelled { .. })), "{:?}", record.outcome);
+    // The endpoint goes on, without it.
+    phone.idle().await;
+    let next = phone.dial(HANGS_UP).await;
+    assert_eq!(Story::of(&next).await.ending(), "completed by remote: 200 OK (16)");
+    phone.shutdown().await;
+    sandbox.shutdown().await;
 }
 
 #[tokio::test]

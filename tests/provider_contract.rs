@@ -15,7 +15,7 @@ use fake_twilio::FakeTwilio;
 use futures_util::future::join_all;
 use outdial::audio::{MarkOutcome, SampleRate, SendError};
 use outdial::call::{Call, CallEnd, CallError, CallEvent, EndReason, EndedBy};
-use outdial::provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164, Shutdown};
+use outdial::provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164, Header, Shutdown};
 use outdial::{Config, Outdial, OutdialError};
 use outdial_sandbox::Sandbox;
 use tokio::sync::MutexGuard;
@@ -200,6 +200,7 @@ over_both!(
     a_shutdown_ends_what_is_up,
     a_drain_lets_calls_finish_and_takes_no_new_ones,
     requests_that_cannot_work_are_refused_by_type,
+    no_wish_is_ignored,
 );
 
 async fn events_come_in_order_and_the_end_once(bench: &Bench) {
@@ -604,4 +605,26 @@ async fn requests_that_cannot_work_are_refused_by_type(bench: &Bench) {
         bench.dial_with(request(INSTANT_ECHO).caller_id(CallerId::parse(fake_twilio::CALLER).unwrap())).await;
     within("the answer", call.answered()).await.unwrap();
     within("the end", call.hangup()).await;
+}
+
+/// What a request asks for is done, or refused by its type before anybody's telephone rings; never silently left out.
+async fn no_wish_is_ignored(bench: &Bench) {
+    let wishes = [
+        ("Praxis", request(INSTANT_ECHO).caller_name("Praxis")),
+        ("X-Campaign: 7", request(INSTANT_ECHO).header(Header::new("X-Campaign", "7").unwrap())),
+        ("", request(INSTANT_ECHO).ring_timeout(Duration::from_secs(601))),
+    ];
+    for (sign, wish) in wishes {
+        match (&bench.far_end, within("the dial", bench.provider().dial_with(wish)).await) {
+            (FarEnd::Sandbox(sandbox), Ok(call)) => {
+                within("the end", call.hangup()).await;
+                let record = within("the record", sandbox.call_ended(call.id().as_str())).await;
+                assert!(record.invite.contains(sign), "{sign:?} is not in {}", record.invite);
+            }
+            (FarEnd::Twilio(twilio), Err(DialError::Unsupported(_))) => {
+                assert_eq!(twilio.orders(INSTANT_ECHO), 0, "{sign:?}");
+            }
+            (_, other) => panic!("{sign:?}: {other:?}"),
+        }
+    }
 }

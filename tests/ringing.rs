@@ -5,11 +5,8 @@ mod common;
 use common::phone::request;
 use common::{Phone, Sipp, Story, trunk, within};
 use outdial::call::CallEvent;
-use outdial::provider::DialProvider;
-use outdial_sandbox::{CallOutcome, Sandbox};
 
 const NUMBER: &str = "+12025550123";
-const RINGS_FOR_EVER: &str = "+12025550103";
 
 #[tokio::test]
 async fn early_media_is_heard_and_marked_and_the_answer_ends_it() {
@@ -142,26 +139,6 @@ async fn dropping_the_last_handle_hangs_up() {
     story.assert("initiated trying ringing ended", "cancelled by local: 487 Request Terminated");
     sipp.finish().await;
     phone.shutdown().await;
-}
-
-#[tokio::test]
-async fn dropping_the_future_of_a_dial_leaves_no_call() {
-    let sandbox = Sandbox::builder().start().await.unwrap();
-    let phone = Phone::start(&trunk::sandbox_udp(&sandbox, "")).await;
-    let dial = phone.endpoint().dial_with(request(RINGS_FOR_EVER));
-    // Polled once, so that the order is given, then dropped.
-    tokio::select! {
-        biased;
-        call = dial => drop(call),
-        () = std::future::ready(()) => {}
-    }
-    phone.shutdown().await;
-    // The INVITE may have left before it was known that nobody waits; then CANCEL has followed it.
-    for call in sandbox.calls() {
-        let record = within("the end of the call", sandbox.call_ended(&call.call_id)).await;
-        assert!(matches!(record.outcome, Some(CallOutcome::Cancelled { .. })), "{:?}", record.outcome);
-    }
-    sandbox.shutdown().await;
 }
 
 async fn ringing(call: &outdial::call::Call) {

@@ -3,6 +3,8 @@
 mod common;
 mod fake_twilio;
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use common::phone::request;
@@ -203,6 +205,15 @@ async fn what_twilio_cannot_do_is_refused_before_anything_is_sent() {
     assert!(matches!(error, DialError::Unsupported("send header fields")), "{error:?}");
     let error = bench.dial_in_vain(request(ECHO).caller_id(CallerId::parse("4711").unwrap())).await;
     assert!(matches!(error, DialError::InvalidRequest { field: "caller_id", .. }), "{error:?}");
+    for wish in [
+        request(ECHO).caller_name("Praxis"),
+        request(ECHO).ring_timeout(Duration::from_secs(601)),
+        // Keys are `Outdial`'s: by itself a provider would call twice for one.
+        request(ECHO).idempotency_key("k"),
+    ] {
+        let error = bench.dial_in_vain(wish).await;
+        assert!(matches!(error, DialError::Unsupported(_)), "{error:?}");
+    }
     assert_eq!(bench.fake.orders(ECHO), 0);
     bench.finish().await;
 }
@@ -259,7 +270,7 @@ async fn callbacks_that_are_not_twilio_s_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_without_the_call_s_token_is_turned_away_and_the_token_is_good_once() {
+async fn a_stream_without_signature_or_the_call_s_token_is_turned_away_and_the_token_is_good_once() {
     let bench = Bench::start().await;
     let call = bench.dial(STRANGERS).await;
     within("the answer", call.answered()).await.unwrap();
@@ -270,8 +281,28 @@ async fn a_stream_without_the_call_s_token_is_turned_away_and_the_token_is_good_
     assert_eq!(within("the drain", speaker.drain()).await, MarkOutcome::Played);
     within("the end", call.hangup()).await;
     let record = bench.fake.call_ended(call.id().as_str()).await;
-    assert_eq!(record.streams[..3], [Some(1008); 3], "{:?}", record.streams);
+    // Two that Twilio did not sign, then three that it did, without the call's token.
+    let turned_away = [403, 403, 1008, 1008, 1008].map(Some);
+    assert_eq!(record.streams[..5], turned_away, "{:?}", record.streams);
     assert!(record.heard.len() >= SampleRate::Hz8000.samples(300));
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_dial_that_is_dropped_when_twilio_has_the_call_is_hung_up() {
+    let bench = Bench::start().await;
+    let mut dial = bench.twilio.dial_with(request(RINGS));
+    // Looked at once, by which the order is given, and never again: the call lies there unread when it is dropped.
+    let waits = poll_fn(|context| Poll::Ready(dial.as_mut().poll(context).is_pending())).await;
+    assert!(waits);
+    let told = |fake: &FakeTwilio| {
+        // It has been told that it rings, so it is known here under its sid.
+        fake.calls_to(RINGS).into_iter().find(|call| call.callback_answers.len() >= 2)
+    };
+    let rings = bench.fake.wait_until("ringing", told).await;
+    drop(dial);
+    let record = bench.fake.call_ended(&rings.sid).await;
+    assert_eq!(record.status, "canceled");
     bench.finish().await;
 }
 

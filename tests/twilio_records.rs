@@ -40,10 +40,15 @@ struct Host {
 
 impl Host {
     async fn start() -> Self {
+        Self::with(|config| config).await
+    }
+
+    /// With a configuration of its own.
+    async fn with(change: impl FnOnce(String) -> String) -> Self {
         let fake = FakeTwilio::start().await;
         let folder = tempfile::tempdir().unwrap();
         let records = format!("[records]\nfolder = {:?}\nsession = \"s1\"\n", folder.path());
-        let config = Config::parse(&format!("{}\n{records}", fake.config(""))).unwrap();
+        let config = Config::parse(&format!("{}\n{records}", change(fake.config("")))).unwrap();
         let accounts = Arc::new(Accounts::default());
         let started = Outdial::builder(&config).usage(Arc::clone(&accounts) as Arc<dyn UsageSink>).start();
         let outdial = within("the start", started).await.unwrap_or_else(|error| panic!("{error}: {error:?}"));
@@ -147,4 +152,36 @@ async fn the_same_key_is_the_same_call() {
     assert_eq!((host.fake.orders(INSTANT_ECHO), host.fake.calls_to(INSTANT_ECHO).len()), (1, 1));
     within("the end", one.hangup()).await;
     host.finish().await;
+}
+
+#[tokio::test]
+async fn a_renewed_token_serves_the_calls_that_are_up_and_those_to_come() {
+    // Not the file of the other tests.
+    fake_twilio::secret("twilio-rotated", fake_twilio::AUTH_TOKEN);
+    let host = Host::with(|config| config.replace("secret-twilio-auth-token", "secret-twilio-rotated")).await;
+    let up = within("the dial", host.outdial.dial_with(request(INSTANT_ECHO))).await.unwrap();
+    within("the answer", up.answered()).await.unwrap();
+    assert!(within("the renewal", host.outdial.renew_secrets()).await.unwrap().is_empty());
+
+    host.fake.promote("second-token");
+    fake_twilio::secret("twilio-rotated", "second-token");
+    assert_eq!(within("the renewal", host.outdial.renew_secrets()).await.unwrap(), ["cloud"]);
+    let next = within("the dial", host.outdial.dial_with(request(INSTANT_ECHO))).await.unwrap();
+    within("the answer", next.answered()).await.unwrap();
+    assert!(up.end().is_none());
+    for call in [up, next] {
+        assert_eq!(within("the end", call.hangup()).await.reason, EndReason::Completed);
+        let record = host.fake.call_ended(call.id().as_str()).await;
+        let last = |fake: &FakeTwilio| {
+            let answers = fake.call(&record.sid).callback_answers;
+            // Initiated, answered, completed.
+            (answers.len() >= 3).then_some(answers)
+        };
+        let answers = host.fake.wait_until("the last callback", last).await;
+        assert!(answers.iter().all(|answer| *answer == 204), "{answers:?}");
+    }
+    within("the shutdown", host.outdial.shutdown(Shutdown::HangUp)).await;
+    let used = host.audit().into_iter().filter(|event| event["type"] == "voice.credential.used").count();
+    assert_eq!(used, 2, "at the start and when it was renewed");
+    host.fake.finish();
 }

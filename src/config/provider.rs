@@ -18,8 +18,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ProviderConfig {
     /// The caller that the callee is shown, where neither agent nor request says another.
     pub caller_id: Option<CallerId>,
-    /// The name shown beside it.
-    pub caller_name: Option<String>,
     /// The most calls at the same time with this account. Default: no limit of its own.
     pub max_calls: Option<u32>,
     /// The most calls that begin within one second with this account. Default: no limit of its own.
@@ -47,7 +45,6 @@ impl ProviderConfig {
     pub fn new(kind: ProviderKind) -> Self {
         Self {
             caller_id: None,
-            caller_name: None,
             max_calls: None,
             calls_per_second: None,
             ring_timeout: Duration::from_secs(60),
@@ -70,19 +67,18 @@ impl ProviderConfig {
             None => return None,
         };
         let mut provider = kind.map(Self::new);
-        let (caller_id, caller_name) = (section.take("caller_id"), section.take("caller_name"));
+        let caller_id = section.take("caller_id");
         let [max_calls, calls_per_second] = ["max_calls", "calls_per_second"].map(|key| section.take(key));
         let [ring, talk] = ["ring_timeout", "talk_limit"].map(|key| section.take(key).map(|Time(time)| time));
         let tariff = section.table("tariff").and_then(tariff::read);
         if let Some(provider) = &mut provider {
-            (provider.caller_id, provider.caller_name, provider.max_calls) =
-                (caller_id, caller_name, max_calls);
+            (provider.caller_id, provider.max_calls) = (caller_id, max_calls);
             provider.calls_per_second = calls_per_second;
             provider.ring_timeout = ring.unwrap_or(provider.ring_timeout);
             provider.talk_limit = talk.unwrap_or(provider.talk_limit);
             provider.tariff = tariff;
         }
-        section.finish(&[]);
+        section.finish(&[("caller_name", "Twilio shows callees a number and no name")]);
         provider
     }
 
@@ -94,13 +90,14 @@ impl ProviderConfig {
                 problem(key, "must be at least 1");
             }
         }
-        if self.caller_name.as_ref().is_some_and(|n| n.len() > 128 || n.chars().any(char::is_control)) {
-            problem("caller_name", "must be at most 128 bytes on one line");
-        }
         for (key, limit) in [("ring_timeout", self.ring_timeout), ("talk_limit", self.talk_limit)] {
             if limit < Duration::from_secs(1) || limit > DAY {
                 problem(key, "must be 1s to 24h");
             }
+        }
+        let ProviderKind::Twilio(_) = &self.kind;
+        if self.ring_timeout > TwilioConfig::LONGEST_RING {
+            problem("ring_timeout", "must be at most 10m: Twilio lets no call ring for longer");
         }
         if let Some(tariff) = &self.tariff {
             tariff::check(tariff, &format!("{path}.tariff"), problems);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{AgentConfig, Config, PrefixRoute, ProviderConfig, TrunkConfig};
+use super::{AgentConfig, Config, PrefixRoute, ProviderConfig, ProviderKind, TrunkConfig, TwilioConfig};
 use crate::audio::SampleRate;
 use crate::provider::{AgentId, CallerId, DialError, DialRequest};
 use crate::usage::Tariff;
@@ -93,10 +93,13 @@ impl<'c> Carrier<'c> {
         }
     }
 
-    fn caller_name(self) -> Option<&'c String> {
+    /// The longest that it can ring, where there is a limit that nobody chose.
+    fn longest_ring(self) -> Option<Duration> {
         match self {
-            Self::Trunk(trunk) => trunk.caller_name.as_ref(),
-            Self::Provider(provider) => provider.caller_name.as_ref(),
+            Self::Trunk(_) => None,
+            Self::Provider(provider) => match &provider.kind {
+                ProviderKind::Twilio(_) => Some(TwilioConfig::LONGEST_RING),
+            },
         }
     }
 
@@ -127,13 +130,14 @@ impl Config {
     ///
     /// The trunk or provider is the request's, else that of the agent's own route with the longest prefix of the number,
     /// else the agent's, else that of the longest prefix of the routes for everybody, else `default_trunk`, else the
-    /// only one there is. Caller id, name and ring time are the request's, else the agent's, else the trunk's. The talk
-    /// limit is the smallest of the three: it is there to bound the cost, so nobody further down can raise it.
+    /// only one there is. Caller id, name and ring time are the request's, else the agent's, else the trunk's; of the
+    /// agent's settings, what a provider cannot do is left out. The talk limit is the smallest of the three: it is there
+    /// to bound the cost, so nobody further down can raise it.
     ///
     /// # Errors
     ///
-    /// [`DialError::UnknownAgent`], [`DialError::UnknownTrunk`], or [`DialError::Configuration`] if nothing says
-    /// which trunk to take.
+    /// [`DialError::UnknownAgent`], [`DialError::UnknownTrunk`], [`DialError::Configuration`] if nothing says which
+    /// trunk to take, or [`DialError::Unsupported`] if the request names a caller that the trunk would not show.
     pub fn plan(&self, request: &DialRequest) -> Result<Plan<'_>, DialError> {
         let agent = self.agent(&request.agent)?;
         let listed = self.agents.contains_key(&request.agent);
@@ -152,17 +156,34 @@ impl Config {
         let (name, carrier) = self.carrier(name).ok_or_else(|| DialError::UnknownTrunk(name.to_owned()))?;
 
         let caller = request.caller_id.as_ref().or(agent.and_then(|agent| agent.caller_id.as_ref()));
-        let shown = request.caller_name.as_ref().or(agent.and_then(|agent| agent.caller_name.as_ref()));
-        let ring = request.ring_timeout.or(agent.and_then(|agent| agent.ring_timeout));
+        let shown = match carrier {
+            Carrier::Trunk(trunk) => {
+                let configured = agent.and_then(|agent| agent.caller_name.as_ref());
+                request.caller_name.as_ref().or(configured).or(trunk.caller_name.as_ref())
+            }
+            Carrier::Provider(_) => request.caller_name.as_ref(),
+        };
+        let ring = agent.and_then(|agent| agent.ring_timeout);
+        let ring = ring.map(|ring| carrier.longest_ring().map_or(ring, |longest| ring.min(longest)));
         let talk = [request.talk_limit, agent.and_then(|agent| agent.talk_limit)];
-        let (longest_ring, longest_talk) = carrier.limits();
+        let (usual_ring, longest_talk) = carrier.limits();
+        let caller_id = caller.or(carrier.caller_id());
+        if let (Carrier::Trunk(trunk), Some(own)) = (carrier, &request.caller_id) {
+            // What the configuration says was judged when it was read.
+            let configured = [agent.and_then(|agent| agent.caller_id.as_ref()), trunk.caller_id.as_ref()];
+            if !configured.contains(&Some(own)) && trunk.caller_goes_nowhere(Some(own)) {
+                return Err(DialError::Unsupported(
+                    "show this caller: the trunk's From has the account, and no other header field of it the caller",
+                ));
+            }
+        }
         Ok(Plan {
             name,
             carrier,
             agent,
-            caller_id: caller.or(carrier.caller_id()).cloned(),
-            caller_name: shown.or(carrier.caller_name()).cloned(),
-            ring_timeout: ring.unwrap_or(longest_ring),
+            caller_id: caller_id.cloned(),
+            caller_name: shown.cloned(),
+            ring_timeout: request.ring_timeout.or(ring).unwrap_or(usual_ring),
             audio_rate: request.audio_rate.or(agent.and_then(|agent| agent.audio_rate)).unwrap_or_default(),
             talk_limit: talk.into_iter().flatten().fold(longest_talk, Duration::min),
         })
@@ -271,6 +292,43 @@ mod tests {
         assert_eq!(sales.unwrap(), ("+12025550110".to_owned(), Duration::from_secs(60)));
         let own = request("sales").caller_id(E164::parse("+12025550111").unwrap());
         assert_eq!(config.route(&own).unwrap().caller_id.unwrap().to_string(), "+12025550111");
+    }
+
+    #[test]
+    fn a_caller_that_would_be_shown_nowhere_is_refused() {
+        let fixed = TWO.replace("[trunks.pbx]", "[trunks.pbx]\nfrom_user = \"4711\"");
+        let config = Config::parse(&fixed).unwrap();
+        let with = |caller: &str| {
+            let request = request("support").caller_id(CallerId::parse(caller).unwrap());
+            config.route(&request).map(|route| route.caller_id.unwrap().to_string())
+        };
+        // The one that From has anyway, as which the agent is configured.
+        assert_eq!(with("4711").unwrap(), "4711");
+        assert_eq!(with("4712").unwrap_err().kind(), "unsupported");
+        let told = fixed.replace("from_user", "identity = \"pai\"\nfrom_user");
+        let config = Config::parse(&told).unwrap();
+        let request = request("support").caller_id(CallerId::parse("4712").unwrap());
+        assert_eq!(config.route(&request).unwrap().caller_id.unwrap().to_string(), "4712");
+    }
+
+    #[test]
+    fn what_a_provider_cannot_do_is_left_out_of_an_agent_s_settings_and_not_of_a_request() {
+        let text = r#"
+            [agents.a]
+            caller_name = "Praxis"
+            ring_timeout = "20m"
+            [providers.cloud]
+            kind = "twilio"
+            account_sid = "AC0123456789abcdef0123456789abcdef"
+            public_url = "https://voice.example.com/twilio"
+            auth_token = { source = "env", id = "T" }
+        "#;
+        let config = Config::parse(text).unwrap();
+        let plan = config.plan(&request("a")).unwrap();
+        assert_eq!((plan.caller_name, plan.ring_timeout), (None, TwilioConfig::LONGEST_RING));
+        let wish = request("a").caller_name("Doctor").ring_timeout(Duration::from_secs(700));
+        let plan = config.plan(&wish).unwrap();
+        assert_eq!((plan.caller_name.as_deref(), plan.ring_timeout.as_secs()), (Some("Doctor"), 700));
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct TwilioConfig {
 }
 
 impl TwilioConfig {
+    /// The longest that Twilio lets a call ring.
+    pub const LONGEST_RING: Duration = Duration::from_secs(600);
+
     /// An account with the defaults.
     pub fn new(account_sid: impl Into<String>, auth_token: SecretRef, public_url: impl Into<String>) -> Self {
         Self {
@@ -195,6 +198,8 @@ mod tests {
             ),
             ("public_url = \"https://v.example.com\"\nmedia_timeout = \"2h\"", "media_timeout", "1s to 1h"),
             ("public_url = \"https://v.example.com\"\nlisten = \"8085\"", "listen", ""),
+            ("public_url = \"https://v.example.com\"\nring_timeout = \"11m\"", "ring_timeout", "at most 10m"),
+            ("public_url = \"https://v.example.com\"\ncaller_name = \"A\"", "caller_name", "no name"),
             ("public_url = \"https://v.example.com\"\nauthtoken = 1", "authtoken", "auth_token"),
         ];
         for (more, key, message) in cases {

@@ -168,6 +168,8 @@ impl Attempt {
         let provider =
             carriers.of(&self.carrier).ok_or_else(|| DialError::UnknownTrunk(self.carrier.clone()))?;
         let mut request = self.request.clone();
+        // Whose call it is has been settled by it.
+        request.idempotency_key = None;
         request.departure = Departure::new(Arc::clone(self) as Arc<dyn Witness>);
         let call = provider.dial_with(request).await?;
         call.witnessed_by(Arc::clone(self) as Arc<dyn CallWitness>);

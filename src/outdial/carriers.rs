@@ -10,19 +10,26 @@ use crate::config::{Config, ProviderConfig, ProviderKind, TwilioConfig};
 use crate::provider::{DialProvider, Shutdown};
 use crate::sip::Endpoint;
 #[cfg(feature = "twilio")]
-use crate::twilio::Twilio;
+use crate::twilio::{Twilio, TwilioError};
 
 /// A provider that can be shut down.
 #[async_trait]
 pub(super) trait Carrier: DialProvider {
     /// Ends all calls as `how` says, and returns when all is done, within a bound.
     async fn shutdown(&self, how: Shutdown);
+
+    /// Reads the secrets again and uses those that have changed. Returns the trunks that have new ones, or the provider.
+    async fn renew_secrets(&self) -> Result<Vec<String>, OutdialError>;
 }
 
 #[async_trait]
 impl Carrier for Endpoint {
     async fn shutdown(&self, how: Shutdown) {
         Endpoint::shutdown(self, how).await;
+    }
+
+    async fn renew_secrets(&self) -> Result<Vec<String>, OutdialError> {
+        Ok(Endpoint::renew_secrets(self).await?)
     }
 }
 
@@ -31,6 +38,11 @@ impl Carrier for Endpoint {
 impl Carrier for Twilio {
     async fn shutdown(&self, how: Shutdown) {
         Twilio::shutdown(self, how).await;
+    }
+
+    async fn renew_secrets(&self) -> Result<Vec<String>, OutdialError> {
+        let renewed = Twilio::renew_secrets(self).await.map_err(|error| refused(self.name(), &error))?;
+        Ok(renewed.then(|| self.name().to_owned()).into_iter().collect())
     }
 }
 
@@ -42,11 +54,13 @@ async fn start_twilio(
     twilio: &TwilioConfig,
 ) -> Result<Arc<dyn Carrier>, OutdialError> {
     let started = Twilio::start(name, provider, twilio, &config.secrets.open()).await;
-    let twilio = started.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        OutdialError::Provider { provider: name.to_owned(), detail: format!("{error}{cause}") }
-    })?;
-    Ok(Arc::new(twilio))
+    Ok(Arc::new(started.map_err(|error| refused(name, &error))?))
+}
+
+#[cfg(feature = "twilio")]
+fn refused(provider: &str, error: &TwilioError) -> OutdialError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    OutdialError::Provider { provider: provider.to_owned(), detail: format!("{error}{cause}") }
 }
 
 #[cfg(not(feature = "twilio"))]
@@ -104,6 +118,16 @@ impl Carriers {
             Some(provider) => Some(provider.as_ref()),
             None => self.endpoint.as_ref().map(|endpoint| endpoint as &dyn DialProvider),
         }
+    }
+
+    /// Has each of them use its new secrets. Returns the names of trunks and providers that have such.
+    pub(super) async fn renew_secrets(&self) -> Result<Vec<String>, OutdialError> {
+        let endpoint = self.endpoint.iter().map(|endpoint| endpoint as &dyn Carrier);
+        let mut renewed = Vec::new();
+        for carrier in endpoint.chain(self.providers.values().map(AsRef::as_ref)) {
+            renewed.extend(carrier.renew_secrets().await?);
+        }
+        Ok(renewed)
     }
 
     /// Shuts all of them down at the same time.

@@ -35,7 +35,8 @@ pub struct DialRequest {
     pub to: E164,
     /// The caller that the callee is shown. Trunks refuse or replace one that the account does not own.
     pub caller_id: Option<CallerId>,
-    /// The name shown beside it, at most 128 bytes. Most public networks drop it.
+    /// The name shown beside it, at most 128 bytes. Most public networks drop it; Twilio has no place for it and refuses
+    /// the request.
     pub caller_name: Option<String>,
     /// Whether the callee is shown no caller; the trunk may hide it for every call. Laws may forbid it: in Germany for
     /// advertising, for example.
@@ -47,7 +48,8 @@ pub struct DialRequest {
     /// How long the call may last from the answer: more than 0, at most 24 hours.
     pub talk_limit: Option<Duration>,
     /// Two requests with the same key within the provider's window are one call: the second gets the first
-    /// one's call and nothing rings twice. 1 to 128 bytes.
+    /// one's call and nothing rings twice. 1 to 128 bytes. [`Outdial`](crate::Outdial) keeps them; the providers behind
+    /// it, asked directly, refuse one.
     pub idempotency_key: Option<String>,
     /// Header fields to send along, at most 16, in this order.
     pub headers: Vec<Header>,
@@ -185,6 +187,15 @@ impl DialRequest {
             return Err(invalid("headers", format!("has {}, more than {MAX_HEADERS}", self.headers.len())));
         }
         Ok(())
+    }
+
+    /// Refuses an idempotency key: keys are kept by [`Outdial`](crate::Outdial), and no provider does so by itself. Two
+    /// requests with one key would be two calls.
+    pub(crate) fn refuse_key(&self) -> Result<(), DialError> {
+        match self.idempotency_key {
+            Some(_) => Err(DialError::Unsupported("keep idempotency keys by itself: dial with Outdial")),
+            None => Ok(()),
+        }
     }
 }
 

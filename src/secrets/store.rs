@@ -22,7 +22,7 @@ const FILE: &str = "credentials.json";
 /// The key is found in `OUTDIAL_MASTER_KEY`, `HYBRIDCLAW_MASTER_KEY`, `/run/secrets/outdial_master_key`,
 /// `/run/secrets/hybridclaw_master_key` or `credentials.master.key` in the folder, in this order; blank ones do not
 /// count. A passphrase takes some 50 ms to become a key, once per operation, so keep what you read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     home: PathBuf,
     keys: KeySources,

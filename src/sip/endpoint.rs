@@ -244,6 +244,7 @@ impl Endpoint {
 impl DialProvider for Endpoint {
     async fn dial_with(&self, request: DialRequest) -> Result<Call, DialError> {
         request.validate()?;
+        request.refuse_key()?;
         let route = self.0.config.route(&request)?;
         let found = self.0.trunks.iter().enumerate().find(|(_, trunk)| trunk.name() == route.trunk_name);
         let (trunk, dialling) = found.ok_or_else(|| DialError::UnknownTrunk(route.trunk_name.to_owned()))?;
@@ -283,9 +284,12 @@ impl DialProvider for Endpoint {
         if !self.0.orders.send(Order::Dial(Box::new(order))) {
             return Err(DialError::ShutDown);
         }
-        sent.await.unwrap_or(Err(DialError::ShutDown))?;
+        // From here on a dial that is dropped drops this handle, which hangs up: before the INVITE, after it, and also
+        // when the answer that it has left lies there unread.
         let control = CallHandle { key, orders: self.0.orders.clone() };
-        Ok(Call::new(log, Box::new(control), Audio { speaker, listener }))
+        let call = Call::new(log, Box::new(control), Audio { speaker, listener });
+        sent.await.unwrap_or(Err(DialError::ShutDown))?;
+        Ok(call)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
+use super::account::Keys;
 use super::media::{Sound, StreamEnd};
 use super::rest::Outcome;
 use super::status::Report;
@@ -37,6 +38,8 @@ pub(super) enum News {
 pub(super) struct Line {
     key: String,
     news: mpsc::UnboundedSender<News>,
+    /// The secrets of the moment in which it began.
+    keys: Arc<Keys>,
     /// What the stream has to show, until it has shown it.
     token: Mutex<Option<StreamToken>>,
     /// The two queues, until the stream takes them.
@@ -61,6 +64,11 @@ impl Line {
     /// The way to the call's task.
     pub(super) fn news(&self) -> mpsc::UnboundedSender<News> {
         self.news.clone()
+    }
+
+    /// The secrets of the moment in which it began.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     pub(super) fn set_sid(&self, sid: &str) {
@@ -116,11 +124,12 @@ impl Lines {
         format!("{:032x}", rand::random::<u128>())
     }
 
-    /// Makes a line with a token and the queues, and gives the call's task its end. `None` after
+    /// Makes a line with the account's secrets, a token and the queues, and gives the call's task its end. `None` after
     /// [`close`](Self::close).
     pub(super) fn open(
         &self,
         key: String,
+        keys: Arc<Keys>,
         token: StreamToken,
         sound: Sound,
     ) -> Option<(Arc<Line>, mpsc::UnboundedReceiver<News>)> {
@@ -128,6 +137,7 @@ impl Lines {
         let line = Arc::new(Line {
             key,
             news,
+            keys,
             token: Mutex::new(Some(token)),
             sound: Mutex::new(Some(sound)),
             sid: watch::Sender::new(None),
@@ -185,12 +195,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn open(lines: &Lines, token: StreamToken) -> Option<(Arc<Line>, mpsc::UnboundedReceiver<News>)> {
+        lines.open(Lines::new_key(), Arc::new(Keys::for_tests("secret")), token, Sound::for_tests())
+    }
+
     #[test]
     fn a_token_is_good_once() {
         let lines = Lines::default();
         let token = StreamToken::random();
         let text = token.expose().to_owned();
-        let (line, _inbox) = lines.open(Lines::new_key(), token, Sound::for_tests()).unwrap();
+        let (line, _inbox) = open(&lines, token).unwrap();
         assert!(lines.find(line.key()).is_some() && lines.find("0").is_none());
         assert!(line.admit("").is_none() && line.admit("wrong").is_none());
         assert!(line.admit(&text).is_some(), "a wrong one before it changes nothing");
@@ -204,7 +218,7 @@ mod tests {
         let lines = Lines::default();
         let token = StreamToken::random();
         let text = token.expose().to_owned();
-        let (line, _inbox) = lines.open(Lines::new_key(), token, Sound::for_tests()).unwrap();
+        let (line, _inbox) = open(&lines, token).unwrap();
         line.close();
         assert!(line.admit(&text).is_none());
     }
@@ -213,14 +227,14 @@ mod tests {
     fn nothing_begins_after_the_end() {
         let lines = Lines::default();
         lines.close();
-        assert!(lines.open(Lines::new_key(), StreamToken::random(), Sound::for_tests()).is_none());
+        assert!(open(&lines, StreamToken::random()).is_none());
         assert_eq!(lines.count(), 0);
     }
 
     #[test]
     fn another_call_s_sid_is_not_this_one_s() {
         let lines = Lines::default();
-        let (line, _inbox) = lines.open(Lines::new_key(), StreamToken::random(), Sound::for_tests()).unwrap();
+        let (line, _inbox) = open(&lines, StreamToken::random()).unwrap();
         assert!(line.may_be("CA1"));
         line.set_sid("CA1");
         assert!(line.may_be("CA1") && !line.may_be("CA2"));

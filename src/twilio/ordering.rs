@@ -7,10 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::active::ActiveCall;
 use super::line::{Line, Lines, News};
+use super::provider::CallHandle;
 use super::rest::{Failure, Order, Outcome, Rest};
 use super::retry::{Next, after_order};
 use super::status::Report;
-use crate::call::{CallId, CallLog, LocalCause, Signal};
+use crate::call::{Audio, Call, CallId, CallLog, LocalCause, Signal};
 use crate::provider::{Departure, DialError};
 
 /// How often a call is ordered, as long as Twilio surely has not taken the order.
@@ -37,12 +38,14 @@ pub(super) struct Parts {
 }
 
 /// Who waits for the call to exist.
-pub(super) type Dialer = oneshot::Sender<Result<Arc<CallLog>, DialError>>;
+///
+/// What is sent is the call itself: left unread, it is dropped with the channel, and hangs up.
+pub(super) type Dialer = oneshot::Sender<Result<Call, DialError>>;
 
 /// Orders the call and, if one comes to be, sees to it until its end.
-pub(super) async fn run(parts: Parts, mut dialer: Dialer) {
+pub(super) async fn run(parts: Parts, audio: Audio, mut dialer: Dialer) {
     let (lines, line) = (Arc::clone(&parts.lines), Arc::clone(&parts.line));
-    let mut ordering = Ordering { parts, reports: Vec::new(), ended: None };
+    let mut ordering = Ordering { parts, audio, reports: Vec::new(), ended: None };
     match ordering.order(&mut dialer).await {
         Ok(sid) => {
             if let Some(call) = ordering.into_call(sid, dialer).await {
@@ -65,6 +68,8 @@ pub(super) async fn run(parts: Parts, mut dialer: Dialer) {
 /// A call that is not one yet.
 struct Ordering {
     parts: Parts,
+    /// The application's ends of the queues.
+    audio: Audio,
     /// Callbacks that were faster than the answer.
     reports: Vec<Report>,
     /// The provider ends all calls.
@@ -162,7 +167,9 @@ impl Ordering {
             return None;
         }
         let log = CallLog::new(id);
-        let mut call = ActiveCall::new(self.parts, Arc::clone(&log));
+        let control = CallHandle { news: self.parts.line.news() };
+        let handle = Call::new(Arc::clone(&log), Box::new(control), self.audio);
+        let mut call = ActiveCall::new(self.parts, log);
         call.signal(Signal::Sent);
         for report in &self.reports {
             call.report(report);
@@ -170,10 +177,8 @@ impl Ordering {
         if let Some(cause) = self.ended {
             call.end(cause, None);
         }
-        if dialer.send(Ok(log)).is_err() {
-            // Nobody waits for the call any more.
-            call.end(LocalCause::Hangup, None);
-        }
+        // Where nobody waits for it any more the handle is dropped, which hangs up.
+        let _ = dialer.send(Ok(handle));
         Some(call)
     }
 

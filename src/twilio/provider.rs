@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::TwilioError;
+use super::account::{Account, Keys};
 use super::line::{Lines, News};
 use super::media::Sound;
 use super::ordering::{self, Parts};
-use super::rest::{Account, Order, Rest};
+use super::rest::{Order, Rest};
 use super::server::{self, Addresses, Reception};
 use super::token::StreamToken;
 use super::twiml;
@@ -22,7 +23,7 @@ use crate::audio;
 use crate::call::{Audio, Call, CallControl, Command, LocalCause};
 use crate::config::{ProviderConfig, TwilioConfig};
 use crate::provider::{CallerId, DialError, DialProvider, DialRequest, Shutdown};
-use crate::secrets::{SecretRef, Secrets};
+use crate::secrets::Secrets;
 
 /// What calls of this provider say of themselves.
 pub(super) const NAME: &str = "twilio";
@@ -33,8 +34,6 @@ const PLAYOUT: Duration = Duration::from_millis(500);
 const LISTEN: Duration = Duration::from_millis(200);
 /// By so much Twilio's own limits are above ours: they are there for the case that we are not.
 const MARGIN: u64 = 5;
-/// The longest that Twilio lets a call ring, in seconds.
-const LONGEST_RING: u64 = 600;
 /// The longest call that every account may have, in seconds. Above it Twilio's own limit stands.
 const LONGEST_TALK: u64 = 14_400;
 /// How long calls may take to end at a shutdown.
@@ -49,6 +48,10 @@ pub struct Twilio(Arc<Shared>);
 
 struct Shared {
     name: String,
+    /// Where the secrets are.
+    config: TwilioConfig,
+    secrets: Secrets,
+    account: Arc<Account>,
     rest: Arc<Rest>,
     lines: Arc<Lines>,
     addresses: Addresses,
@@ -77,17 +80,8 @@ impl Twilio {
         twilio: &TwilioConfig,
         secrets: &Secrets,
     ) -> Result<Self, TwilioError> {
-        let secret = |reference: &SecretRef| -> Result<SecretString, TwilioError> {
-            let refuse = |source| TwilioError::Secret { provider: name.to_owned(), source };
-            secrets.resolve(reference).map_err(refuse)
-        };
-        let auth_token = secret(&twilio.auth_token)?;
-        let (user, password) = match (&twilio.api_key, &twilio.api_secret) {
-            (Some(key), Some(reference)) => (key.clone(), secret(reference)?),
-            _ => (twilio.account_sid.clone(), auth_token.clone()),
-        };
-        let account = Account { sid: twilio.account_sid.clone(), user, password };
-        let rest = Rest::new(account, &twilio.api_url)
+        let account = Arc::new(Account::new(&twilio.account_sid, Keys::read(name, twilio, secrets)?));
+        let rest = Rest::new(Arc::clone(&account), &twilio.api_url)
             .map_err(|detail| TwilioError::Client { provider: name.to_owned(), detail })?;
 
         let refuse =
@@ -97,8 +91,7 @@ impl Twilio {
         let (lines, addresses) = (Arc::new(Lines::default()), Addresses::new(&twilio.public_url));
         let reception = Reception {
             lines: Arc::clone(&lines),
-            account: twilio.account_sid.clone(),
-            auth_token,
+            account: Arc::clone(&account),
             addresses: addresses.clone(),
             stall_after: Some(twilio.media_timeout).filter(|timeout| !timeout.is_zero()),
         };
@@ -106,6 +99,9 @@ impl Twilio {
         tokio::spawn(server::serve(listener, Arc::new(reception), stop.subscribe()));
         Ok(Self(Arc::new(Shared {
             name: name.to_owned(),
+            config: twilio.clone(),
+            secrets: secrets.clone(),
+            account,
             rest: Arc::new(rest),
             lines,
             addresses,
@@ -115,6 +111,12 @@ impl Twilio {
             local_address,
             stop,
         })))
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Where the server listens: what the reverse proxy passes Twilio's requests on to.
@@ -128,6 +130,32 @@ impl Twilio {
     #[must_use]
     pub fn calls(&self) -> usize {
         self.0.lines.count()
+    }
+
+    /// Reads the account's secrets again and uses them from the next request on: for calls to come, and to end those that
+    /// are up. Callbacks and streams of calls that are up may be signed with the old token or with the new one; those of
+    /// calls that begin later with the new one only. Returns whether the secrets are others than before.
+    ///
+    /// # Errors
+    ///
+    /// [`TwilioError::Secret`] if one cannot be read; nothing is changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready it changes nothing.
+    pub async fn renew_secrets(&self) -> Result<bool, TwilioError> {
+        let shared = Arc::clone(&self.0);
+        let read =
+            tokio::task::spawn_blocking(move || Keys::read(&shared.name, &shared.config, &shared.secrets));
+        let keys = read.await.map_err(|error| {
+            let (provider, detail) = (self.0.name.clone(), error.to_string());
+            TwilioError::Client { provider, detail }
+        })??;
+        let renewed = self.0.account.renew(keys);
+        if renewed {
+            tracing::info!(target: "outdial::twilio", provider = self.0.name, "the provider has new secrets");
+        }
+        Ok(renewed)
     }
 
     /// Ends all calls as `how` says, and the server, and returns when that is done. Bounded: 5.5 seconds plus the time
@@ -184,6 +212,13 @@ impl DialProvider for Twilio {
         if !request.headers.is_empty() {
             return Err(DialError::Unsupported("send header fields"));
         }
+        if request.caller_name.is_some() {
+            return Err(DialError::Unsupported("show a name beside the number of the caller"));
+        }
+        if request.ring_timeout.is_some_and(|ring| ring > TwilioConfig::LONGEST_RING) {
+            return Err(DialError::Unsupported("let a call ring for more than ten minutes"));
+        }
+        request.refuse_key()?;
         let from = self.caller(&request)?;
         let ring_timeout = request.ring_timeout.unwrap_or(shared.ring_timeout);
         let talk_limit = request.talk_limit.unwrap_or(shared.talk_limit).min(shared.talk_limit);
@@ -196,12 +231,11 @@ impl DialProvider for Twilio {
             from,
             twiml: SecretString::from(twiml::connect(&shared.addresses.stream(&key), &token)),
             status_callback: shared.addresses.status(&key),
-            ring_seconds: (seconds(ring_timeout) + MARGIN).min(LONGEST_RING),
+            ring_seconds: (seconds(ring_timeout) + MARGIN).min(seconds(TwilioConfig::LONGEST_RING)),
             talk_seconds: Some(seconds(talk_limit) + MARGIN).filter(|talk| *talk <= LONGEST_TALK),
         };
-        let opened = shared.lines.open(key, token, Sound::new(source, sink));
+        let opened = shared.lines.open(key, shared.account.keys(), token, Sound::new(source, sink));
         let (line, inbox) = opened.ok_or(DialError::ShutDown)?;
-        let news = line.news();
         let parts = Parts {
             name: shared.name.clone(),
             rest: Arc::clone(&shared.rest),
@@ -216,9 +250,8 @@ impl DialProvider for Twilio {
         };
         let (dialer, ordered) = oneshot::channel();
         // A task of its own: a dial that is dropped must not leave behind a call that nobody knows.
-        tokio::spawn(ordering::run(parts, dialer));
-        let log = ordered.await.unwrap_or(Err(DialError::ShutDown))?;
-        Ok(Call::new(log, Box::new(CallHandle { news }), Audio { speaker, listener }))
+        tokio::spawn(ordering::run(parts, Audio { speaker, listener }, dialer));
+        ordered.await.unwrap_or(Err(DialError::ShutDown))
     }
 }
 
@@ -243,8 +276,8 @@ impl Drop for Shared {
 }
 
 /// A call's way to its task.
-struct CallHandle {
-    news: mpsc::UnboundedSender<News>,
+pub(super) struct CallHandle {
+    pub(super) news: mpsc::UnboundedSender<News>,
 }
 
 impl CallControl for CallHandle {

@@ -11,6 +11,7 @@ use rustls::RootCertStore;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::account::Account;
 use super::retry::{Answer, Next, after_harmless};
 use super::status::{CallStatus, Report, is_call_sid};
 
@@ -23,18 +24,10 @@ const HARMLESS: u32 = 12;
 /// No answer about a call is longer.
 const LONGEST_BODY: usize = 256 * 1024;
 
-/// The account, and how we prove to be it.
-pub(super) struct Account {
-    pub(super) sid: String,
-    /// The user of basic authentication: the account's sid, or an API key's.
-    pub(super) user: String,
-    pub(super) password: SecretString,
-}
-
 /// See the [module](self).
 pub(super) struct Rest {
     client: Client,
-    account: Account,
+    account: Arc<Account>,
     /// Without a slash at the end.
     api_url: String,
 }
@@ -128,7 +121,7 @@ impl Failure {
 
 impl Rest {
     /// `api_url` has been checked: HTTPS, or this machine.
-    pub(super) fn new(account: Account, api_url: &str) -> Result<Self, String> {
+    pub(super) fn new(account: Arc<Account>, api_url: &str) -> Result<Self, String> {
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if authorities.is_empty() && api_url.starts_with("https:") {
@@ -137,7 +130,7 @@ impl Rest {
         Self::trusting(account, api_url, authorities)
     }
 
-    fn trusting(account: Account, api_url: &str, authorities: RootCertStore) -> Result<Self, String> {
+    fn trusting(account: Arc<Account>, api_url: &str, authorities: RootCertStore) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -202,11 +195,10 @@ impl Rest {
     }
 
     async fn request(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Outcome {
-        let url = format!("{}/2010-04-01/Accounts/{}/{path}", self.api_url, self.account.sid);
-        let mut request = self
-            .client
-            .request(method, url)
-            .basic_auth(&self.account.user, Some(self.account.password.expose_secret()));
+        let url = format!("{}/2010-04-01/Accounts/{}/{path}", self.api_url, self.account.sid());
+        let keys = self.account.keys();
+        let mut request =
+            self.client.request(method, url).basic_auth(keys.user(), Some(keys.password().expose_secret()));
         if !fields.is_empty() {
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.extend_pairs(fields);
@@ -225,7 +217,7 @@ impl Rest {
 
 impl fmt::Debug for Rest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rest").field("account", &self.account.sid).field("api_url", &self.api_url).finish()
+        f.debug_struct("Rest").field("account", &self.account.sid()).field("api_url", &self.api_url).finish()
     }
 }
 
@@ -303,6 +295,7 @@ fn words(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::twilio::account::Keys;
 
     const CALL: &str = r#"{"sid":"CA0123456789abcdef0123456789abcdef","status":"completed","duration":"15",
         "price":"-0.03000","price_unit":"usd","answered_by":null}"#;
@@ -357,9 +350,8 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_secret() {
-        let account =
-            Account { sid: "AC1".into(), user: "AC1".into(), password: SecretString::from("marker") };
-        let rest = Rest::new(account, "http://127.0.0.1:1/").unwrap();
+        let account = Account::new("AC1", Keys::for_tests("marker"));
+        let rest = Rest::new(Arc::new(account), "http://127.0.0.1:1/").unwrap();
         assert!(!format!("{rest:?}").contains("marker"));
     }
 
@@ -400,8 +392,7 @@ mod tests {
     async fn twilio_s_certificate_is_verified() {
         let (port, certificate) = twilio_with_tls().await;
         let url = |host: &str| format!("https://{host}:{port}");
-        let account =
-            || Account { sid: "AC1".into(), user: "AC1".into(), password: SecretString::from("marker") };
+        let account = || Arc::new(Account::new("AC1", Keys::for_tests("marker")));
         let mut known = RootCertStore::empty();
         known.add(certificate).unwrap();
 

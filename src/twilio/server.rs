@@ -13,11 +13,11 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::line::{Lines, News};
+use super::account::Account;
+use super::line::{Line, Lines, News};
 use super::media;
 use super::signature::is_genuine;
 use super::status::Report;
@@ -30,12 +30,30 @@ const LONGEST_MESSAGE: usize = 64 * 1024;
 /// What the server knows.
 pub(super) struct Reception {
     pub(super) lines: Arc<Lines>,
-    pub(super) account: String,
-    /// Twilio signs with it, also where an API key is used.
-    pub(super) auth_token: SecretString,
+    pub(super) account: Arc<Account>,
     pub(super) addresses: Addresses,
     /// After how long without sound a stream counts as stalled; `None` for never.
     pub(super) stall_after: Option<Duration>,
+}
+
+impl Reception {
+    /// Whether Twilio signed a request that came to one of these addresses: with the account's token, or with the one
+    /// that the account had when the call began.
+    fn is_signed(
+        &self,
+        urls: &[String],
+        fields: &[(String, String)],
+        headers: &HeaderMap,
+        line: Option<&Line>,
+    ) -> bool {
+        let signature =
+            headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let current = self.account.keys();
+        let tokens = [Some(&*current), line.map(Line::keys)].into_iter().flatten();
+        tokens
+            .flat_map(|keys| urls.iter().map(move |url| (keys.auth_token(), url)))
+            .any(|(token, url)| is_genuine(token, url, fields, signature))
+    }
 }
 
 /// The addresses by which Twilio reaches us.
@@ -63,6 +81,13 @@ impl Addresses {
             Some((_, rest)) => format!("wss://{rest}"),
             None => url,
         }
+    }
+
+    /// What Twilio may have signed when it opens the stream: the address as the TwiML has it, or the same with a slash
+    /// behind it, which some of its libraries add.
+    fn signed_for_stream(&self, key: &str) -> [String; 2] {
+        let url = self.stream(key);
+        [format!("{url}/"), url]
     }
 
     /// The path in front of ours: proxies pass it on or take it off, as they are configured.
@@ -95,32 +120,40 @@ async fn status(
     body: Bytes,
 ) -> StatusCode {
     let fields: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
-    let signature =
-        headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let line = reception.lines.find(&key);
     let url = reception.addresses.status(&key);
-    if !is_genuine(&reception.auth_token, &url, &fields, signature) {
+    if !reception.is_signed(&[url], &fields, &headers, line.as_deref()) {
         tracing::warn!(
             target: "outdial::twilio",
             "a status callback without Twilio's signature was refused: if there are many, public_url or auth_token is wrong"
         );
         return StatusCode::FORBIDDEN;
     }
-    let Some(report) = Report::read(&fields, &reception.account) else { return StatusCode::BAD_REQUEST };
+    let Some(report) = Report::read(&fields, reception.account.sid()) else { return StatusCode::BAD_REQUEST };
     // What comes after the end of a call is no error of Twilio's.
-    if let Some(line) = reception.lines.find(&key).filter(|line| line.may_be(&report.sid)) {
+    if let Some(line) = line.filter(|line| line.may_be(&report.sid)) {
         line.tell(News::Report(report));
     }
     StatusCode::NO_CONTENT
 }
 
-/// A media stream.
+/// A media stream. Twilio signs the request that opens it, over the address alone; what the stream then shows to belong to
+/// the call is the token.
 async fn stream(
     State(reception): State<Arc<Reception>>,
     Path(key): Path<String>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let Some(line) = reception.lines.find(&key) else { return StatusCode::NOT_FOUND.into_response() };
-    let (account, stall_after) = (reception.account.clone(), reception.stall_after);
+    if !reception.is_signed(&reception.addresses.signed_for_stream(&key), &[], &headers, Some(&line)) {
+        tracing::warn!(
+            target: "outdial::twilio",
+            "a media stream without Twilio's signature was refused: if there are many, public_url or auth_token is wrong"
+        );
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let (account, stall_after) = (reception.account.sid().to_owned(), reception.stall_after);
     upgrade
         .max_message_size(LONGEST_MESSAGE)
         .max_frame_size(LONGEST_MESSAGE)

@@ -68,8 +68,8 @@ impl Phone {
         state.expect("the endpoint runs").clone()
     }
 
-    /// Waits until nothing is left of any call, then shuts down.
-    pub async fn shutdown(self) {
+    /// Waits until nothing is left of any call.
+    pub async fn idle(&self) {
         let idle = async {
             loop {
                 let stats = self.stats();
@@ -82,6 +82,11 @@ impl Phone {
         if tokio::time::timeout(super::PATIENCE, idle).await.is_err() {
             panic!("calls are left over: {:?}", self.stats());
         }
+    }
+
+    /// Waits until nothing is left of any call, then shuts down.
+    pub async fn shutdown(self) {
+        self.idle().await;
         within("the shutdown", self.endpoint.shutdown(Shutdown::HangUp)).await;
         assert_eq!(self.stats().callback_panics, 0, "a callback panicked");
     }

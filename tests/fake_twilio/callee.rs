@@ -8,7 +8,7 @@ use hmac::Mac as _;
 use tokio::sync::mpsc;
 
 use super::stream::{self, Closing, Sound};
-use super::{ACCOUNT, AUTH_TOKEN, BREATH, State};
+use super::{ACCOUNT, BREATH, State};
 
 /// What a number does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +216,9 @@ impl Callee {
     async fn talk(&mut self, behaviour: Behaviour) {
         if behaviour == Behaviour::Strangers {
             let (sid, token) = (self.sid.clone(), self.token.clone());
+            for secret in ["", "another-token"] {
+                stream::unsigned(&self.state, &self.sid, &self.stream_url, secret).await;
+            }
             for (sid, token) in
                 [(&*sid, ""), (&*sid, "wrong"), ("CA00000000000000000000000000000000", &*token)]
             {
@@ -254,7 +257,7 @@ impl Callee {
             return;
         }
         let fields = self.fields(status, end);
-        let answer = self.post(&fields, AUTH_TOKEN).await;
+        let answer = self.post(&fields, &self.token_of_account()).await;
         if !(200..300).contains(&answer) {
             self.state.violation(format!("the callback {status} was answered {answer}"));
         }
@@ -302,10 +305,14 @@ impl Callee {
                 (name.clone(), value.to_owned())
             })
             .collect();
-        let answer = self.post(&foreign, AUTH_TOKEN).await;
+        let answer = self.post(&foreign, &self.token_of_account()).await;
         if answer != 400 {
             self.state.violation(format!("a callback of another account was answered {answer}"));
         }
+    }
+
+    fn token_of_account(&self) -> String {
+        self.state.lock().token.clone()
     }
 
     async fn post(&self, fields: &[(String, String)], token: &str) -> u16 {
@@ -330,7 +337,7 @@ impl Callee {
 }
 
 /// X-Twilio-Signature, from Twilio's description of it.
-fn sign(token: &str, url: &str, fields: &[(String, String)]) -> String {
+pub(super) fn sign(token: &str, url: &str, fields: &[(String, String)]) -> String {
     let mut sorted = fields.to_vec();
     sorted.sort();
     let text = sorted.iter().fold(url.to_owned(), |text, (name, value)| text + name + value);

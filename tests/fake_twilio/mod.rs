@@ -55,6 +55,8 @@ struct Inner {
     /// How often a call to each number was ordered, refused orders included.
     orders: BTreeMap<String, usize>,
     violations: Vec<String>,
+    /// The account's token.
+    token: String,
 }
 
 /// A call and the way to the task that plays it.
@@ -113,7 +115,8 @@ impl FakeTwilio {
         let listener = tokio::net::TcpListener::bind((trunk::loopback(3), 0)).await.expect("loopback");
         let address = listener.local_addr().expect("it is bound");
         let http = http_client();
-        let state = Arc::new(State { inner: Mutex::default(), changed: watch::Sender::new(0), http });
+        let inner = Mutex::new(Inner { token: AUTH_TOKEN.to_owned(), ..Inner::default() });
+        let state = Arc::new(State { inner, changed: watch::Sender::new(0), http });
         let app = rest::routes(Arc::clone(&state));
         let server = tokio::spawn(async move {
             axum::serve(listener, app).await.expect("the listener works");
@@ -132,6 +135,11 @@ impl FakeTwilio {
             listen = self.listen,
             address = self.address,
         )
+    }
+
+    /// Replaces the account's token: from now on Twilio takes and signs with this one only.
+    pub fn promote(&self, token: &str) {
+        self.state.lock().token = token.to_owned();
     }
 
     /// Keys for calling with an API key.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::callee::{Behaviour, Callee};
-use super::{ACCOUNT, API_KEY, API_SECRET, AUTH_TOKEN, CALLER, CallRecord, Entry, PRICE, State, facts};
+use super::{ACCOUNT, API_KEY, API_SECRET, CALLER, CallRecord, Entry, PRICE, State, facts};
 
 pub(super) fn routes(state: Arc<State>) -> Router {
     Router::new()
@@ -141,7 +141,7 @@ fn admit(
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let encoded = header("authorization").strip_prefix("Basic ").unwrap_or_default();
     let credentials = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
-    let known = [format!("{ACCOUNT}:{AUTH_TOKEN}"), format!("{API_KEY}:{API_SECRET}")];
+    let known = [format!("{ACCOUNT}:{}", state.lock().token), format!("{API_KEY}:{API_SECRET}")];
     if account != ACCOUNT || !known.iter().any(|known| known.as_bytes() == credentials) {
         state.violation(format!("{operation}: unknown account or wrong credentials"));
         return Err(refuse(401, 20_003, "Authenticate").into());

@@ -10,9 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::callee::{Behaviour, Callee};
+use super::callee::{Behaviour, Callee, sign};
 use super::{ACCOUNT, State};
 
 /// Codes of 20 ms.
@@ -125,9 +127,29 @@ pub(super) async fn stranger(state: &Arc<State>, call: &str, url: &str, sid: &st
     state.update(call, |call| call.streams.push(closed));
 }
 
+/// Somebody connects who is not Twilio, by the signature: the connection must not come to be.
+pub(super) async fn unsigned(state: &Arc<State>, call: &str, url: &str, secret: &str) {
+    match tokio_tungstenite::connect_async(signed(url, secret)).await {
+        Err(Error::Http(answer)) if answer.status() == 403 => {}
+        other => state.violation(format!("a stream signed with {secret:?}: {other:?}")),
+    }
+    state.update(call, |call| call.streams.push(Some(403)));
+}
+
+/// The request that opens a stream, signed if there is something to sign with.
+fn signed(url: &str, token: &str) -> Request {
+    let mut request = url.into_client_request().expect("an address");
+    if !token.is_empty() {
+        let signature = sign(token, url, &[]).parse().expect("base64");
+        request.headers_mut().insert("x-twilio-signature", signature);
+    }
+    request
+}
+
 impl Player {
     async fn connect(state: &Arc<State>, sid: &str, url: &str) -> Option<Self> {
-        match tokio_tungstenite::connect_async(url).await {
+        let token = state.lock().token.clone();
+        match tokio_tungstenite::connect_async(signed(url, &token)).await {
             Ok((socket, _)) => Some(Self {
                 state: Arc::clone(state),
                 sid: sid.to_owned(),
