@@ -332,7 +332,38 @@ impl Call {
     ///
     /// Once polled the request may be sent even if the future is dropped.
     pub async fn transfer(&self, target: &str) -> Result<(), CallError> {
-        let target = TransferTarget::parse(target)?;
+        self.hand_over(TransferTarget::parse(target)?).await
+    }
+
+    /// Connects the callee with whoever is on `other`, by REFER with Replaces (RFC 3891, RFC 5589 §7: attended
+    /// transfer). Returns when the request has been sent; the outcome arrives as [`CallEvent::TransferProgress`] of this
+    /// call. When it is [`Completed`](TransferOutcome::Completed) both calls end: keep both handles till then, since
+    /// dropping one hangs up.
+    ///
+    /// The far ends must be able to reach each other, as two calls over one PBX are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`transfer`](Self::transfer), where `other` has to be answered, too; [`CallError::Invalid`] if it is this
+    /// very call or one of another provider.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the request may be sent even if the future is dropped.
+    pub async fn transfer_to(&self, other: &Call) -> Result<(), CallError> {
+        if self.provider() != other.provider() {
+            return Err(CallError::Invalid("both calls must be of one provider".to_owned()));
+        }
+        if self.id() == other.id() {
+            return Err(CallError::Invalid("a call cannot be transferred to itself".to_owned()));
+        }
+        if other.end().is_some() {
+            return Err(CallError::Invalid("the call to transfer to has ended".to_owned()));
+        }
+        self.hand_over(TransferTarget::Call(other.id().clone())).await
+    }
+
+    async fn hand_over(&self, target: TransferTarget) -> Result<(), CallError> {
         let witness = self.0.witness.get();
         if let Some(witness) = witness {
             witness.may_transfer(&target)?;

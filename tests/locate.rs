@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::phone::request;
 use common::{Phone, Story, trunk, within};
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, NAPTR, SOA, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SOA, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use outdial::call::CallEvent;
 use outdial::provider::{DialError, DialProvider as _};
@@ -673,4 +673,23 @@ async fn a_registration_follows_its_name_to_another_address() {
     for sandbox in [old, new] {
         sandbox.shutdown().await;
     }
+}
+
+/// RFC 3596: the name of a service on IPv6 alone.
+#[tokio::test]
+async fn an_endpoint_on_ipv6_goes_by_aaaa_records() {
+    let loopback = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    let sandbox = Sandbox::builder().udp(loopback).tcp(None).tls(None).start().await.unwrap();
+    let names = NameServer::start().await;
+    names.set("_sip._udp.pbx.test", HOUR, vec![srv(1, 1, sandbox.udp().unwrap(), "six.pbx.test")]);
+    names.set("six.pbx.test", HOUR, vec![RData::AAAA(AAAA(std::net::Ipv6Addr::LOCALHOST))]);
+    let config = names.udp("pbx.test").replace(&trunk::loopback(1).to_string(), "::1");
+    let phone = Phone::start(&format!("{config}{}", trunk::account(&sandbox))).await;
+    let call = phone.dial(NUMBER).await;
+    within("the answer", call.answered()).await.unwrap();
+    within("the end", call.hangup()).await;
+    assert_eq!(sandbox.calls().len(), 1);
+    assert_eq!(names.asked("six.pbx.test", RecordType::A), 0);
+    phone.shutdown().await;
+    sandbox.shutdown().await;
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{CallError, LocalCause};
+use super::{CallError, CallId, LocalCause};
 use crate::audio::dtmf::Digit;
 use crate::provider::E164;
 
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Hold { reply: Reply },
     /// Take the callee back.
     Resume { reply: Reply },
-    /// Blind transfer.
+    /// Transfer, blind or attended.
     Transfer { target: TransferTarget, reply: Reply },
 }
 
@@ -40,6 +40,8 @@ pub(crate) enum TransferTarget {
     Number(E164),
     /// A `sip:` or `sips:` URI, used as it is.
     Uri(String),
+    /// Whoever is on another call of the same provider, which is replaced.
+    Call(CallId),
 }
 
 impl TransferTarget {

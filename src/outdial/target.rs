@@ -10,6 +10,8 @@ pub(super) fn judge(rules: &Rules, desk: &mut Desk, target: &TransferTarget) -> 
     let number = match target {
         TransferTarget::Number(number) => Some(number.clone()),
         TransferTarget::Uri(uri) => number_in(uri),
+        // It was judged when it was called.
+        TransferTarget::Call(_) => return Ok(()),
     };
     match number {
         Some(number) => {
@@ -33,7 +35,7 @@ fn number_in(uri: &str) -> Option<E164> {
     E164::parse(&format!("+{digits}")).ok()
 }
 
-/// The target for the records: a number masked, an address without its user.
+/// The target for the records: a number masked, an address without its user, a call by its Call-ID.
 pub(super) fn masked(target: &TransferTarget) -> String {
     match target {
         TransferTarget::Number(number) => number.masked(),
@@ -42,6 +44,7 @@ pub(super) fn masked(target: &TransferTarget) -> String {
             let plain = address.split(['?', ';']).next().unwrap_or_default();
             plain.rsplit('@').next().unwrap_or_default().to_owned()
         }
+        TransferTarget::Call(id) => id.to_string(),
     }
 }
 

@@ -148,6 +148,15 @@ impl Instance {
         check("pjsua_call_xfer", unsafe { sys::pjsua_call_xfer(slot.0, &raw const target, ptr::null()) })
     }
 
+    /// Sends REFER (RFC 3515) to whoever is on the other call, with Replaces (RFC 3891).
+    #[doc(alias = "pjsua_call_xfer_replaces")]
+    pub(crate) fn transfer_to(&self, slot: CallSlot, other: CallSlot) -> Result<(), PjError> {
+        // SAFETY: PJSUA runs on this thread and checks both slots.
+        check("pjsua_call_xfer_replaces", unsafe {
+            sys::pjsua_call_xfer_replaces(slot.0, other.0, 0, ptr::null())
+        })
+    }
+
     /// How many slots are in use.
     #[doc(alias = "pjsua_call_get_count")]
     pub(crate) fn active_calls(&self) -> u32 {

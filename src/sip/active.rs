@@ -20,7 +20,7 @@ use crate::provider::DialError;
 const LAST_WORD: Duration = Duration::from_secs(4);
 
 /// How long the far end of a call that was transferred may take to hang up by itself, as most do at once.
-const GOODBYE: Duration = Duration::from_millis(500);
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub(super) struct ActiveCall {

@@ -25,6 +25,21 @@ async fn a_blind_transfer_and_its_outcome() {
     }
 }
 
+/// Two calls that the PBX has passed on become one, which is the PBX's alone.
+#[tokio::test]
+async fn two_calls_are_connected_by_an_attended_transfer() {
+    let phone = one(&plain(&to_asterisk("udp"))).await;
+    let (call, other) = (phone.dial(BRIDGED_ECHO).await, phone.dial(BRIDGED_ECHO).await);
+    for call in [&call, &other] {
+        within("the answer", call.answered()).await.unwrap();
+    }
+    within("the REFER", call.transfer_to(&other)).await.unwrap();
+    let (story, replaced) = tokio::join!(Story::of(&call), Story::of(&other));
+    assert!(story.words().ends_with("transferred ended"), "{}", story.words());
+    assert_eq!((story.end.reason, replaced.end.reason), (EndReason::Completed, EndReason::Completed));
+    phone.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_blind_transfer_to_nowhere_is_told_and_the_call_goes_on() {
     let phone = one(&plain(&to_asterisk("udp"))).await;

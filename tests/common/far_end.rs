@@ -32,7 +32,7 @@ struct State {
     dialog: Option<Dialog>,
     sequence: u32,
     /// The requests that came, repetitions too, by method; an INVITE or UPDATE of a dialog as `re-INVITE`, `re-UPDATE`.
-    seen: Vec<String>,
+    seen: Vec<(String, Received)>,
 }
 
 #[derive(Clone)]
@@ -97,7 +97,39 @@ impl FarEnd {
 
     /// How many requests of this kind came.
     pub fn count(&self, kind: &str) -> usize {
-        self.with(|state| state.seen.iter().filter(|seen| *seen == kind).count())
+        self.with(|state| state.seen.iter().filter(|(seen, _)| seen == kind).count())
+    }
+
+    /// Waits for a request of this kind.
+    pub async fn got(&self, kind: &str) -> Received {
+        let came = async {
+            loop {
+                let found = self.with(|state| {
+                    let mut seen = state.seen.iter().rev();
+                    seen.find(|(seen, _)| seen == kind).map(|(_, message)| message.clone())
+                });
+                if let Some(found) = found {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within(kind, came).await
+    }
+
+    /// Tells how a transfer goes: `100 Trying`, and `200 OK` as the last word (RFC 3515).
+    pub async fn notify(&mut self, status: &str, last: bool) {
+        let state = if last { "terminated;reason=noresource" } else { "active;expires=60" };
+        let headers = format!(
+            "Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag;version=2.0\r\n"
+        );
+        let response = self.send("NOTIFY", &headers, &format!("SIP/2.0 {status}\r\n")).await;
+        assert!(response.status().starts_with("200"), "{}", response.status());
+    }
+
+    /// Hangs up.
+    pub async fn bye(&mut self) {
+        self.send("BYE", "", "").await;
     }
 
     /// Waits for the next call and tells where its SDP wants the sound to.
@@ -108,21 +140,22 @@ impl FarEnd {
     /// Sends a re-INVITE with an offer, and acknowledges the 200 that must come. Returns where the caller's SDP wants the
     /// sound to.
     pub async fn reinvite(&mut self) -> SocketAddr {
-        let response = self.request("INVITE").await;
+        // The caller's end stays the one that refreshes the session.
+        let (sdp, headers) =
+            self.with(|state| (sdp(state), state.headers.replace("refresher=uac", "refresher=uas")));
+        let headers = format!("{headers}Content-Type: application/sdp\r\n");
+        let response = self.send("INVITE", &headers, &sdp).await;
         assert!(response.status().starts_with("200"), "{}", response.status());
         response.media().expect("an answer in the 200")
     }
 
     /// Sends a request within the dialog and returns its final response, acknowledged if it is an INVITE.
-    pub async fn request(&mut self, method: &str) -> Received {
-        let (message, dialog, sequence) = self.with(|state| {
+    async fn send(&mut self, method: &str, headers: &str, body: &str) -> Received {
+        let (dialog, sequence) = self.with(|state| {
             state.sequence += 1;
-            let dialog = state.dialog.clone().expect("a call is up");
-            let sdp = if method == "INVITE" { sdp(state) } else { String::new() };
-            // The caller's end stays the one that refreshes the session.
-            let headers = state.headers.replace("refresher=uac", "refresher=uas");
-            (message(method, state.sequence, &dialog, self.address, &sdp, &headers), dialog, state.sequence)
+            (state.dialog.clone().expect("a call is up"), state.sequence)
         });
+        let message = message(method, sequence, &dialog, self.address, headers, body);
         let cseq = format!("{sequence} {method}");
         let transaction = async {
             loop {
@@ -188,7 +221,7 @@ async fn serve(
 fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Option<Vec<u8>>, Option<SocketAddr>) {
     let method = message.method();
     let known = if message.is_inside() && matches!(method, "INVITE" | "UPDATE") { "re-" } else { "" };
-    state.seen.push(format!("{known}{method}"));
+    state.seen.push((format!("{known}{method}"), message.clone()));
     match method {
         "ACK" => (None, None),
         "INVITE" => {
@@ -207,6 +240,7 @@ fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Option<V
             let answer = message.respond("200 OK", &state.headers, sdp.as_bytes());
             (Some(answer), message.media().filter(|_| first))
         }
+        "REFER" => (Some(message.respond("202 Accepted", "", b"")), None),
         "UPDATE" => (Some(message.respond("200 OK", &state.headers, b"")), None),
         "REGISTER" => {
             let expires = message.header("Expires");
@@ -230,17 +264,23 @@ fn sdp(state: &State) -> String {
     )
 }
 
-fn message(method: &str, sequence: u32, dialog: &Dialog, us: SocketAddr, sdp: &str, headers: &str) -> String {
-    let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+fn message(
+    method: &str,
+    sequence: u32,
+    dialog: &Dialog,
+    us: SocketAddr,
+    headers: &str,
+    body: &str,
+) -> String {
     format!(
         "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{sequence}{method}{}\r\nMax-Forwards: 70\r\n\
-         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {sequence} {method}\r\nContact: <sip:far@{us}>\r\n{headers}{kind}\
-         Content-Length: {}\r\n\r\n{sdp}",
+         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {sequence} {method}\r\nContact: <sip:far@{us}>\r\n{headers}\
+         Content-Length: {}\r\n\r\n{body}",
         dialog.contact,
         dialog.call_id,
         dialog.ours,
         dialog.theirs,
         dialog.call_id,
-        sdp.len(),
+        body.len(),
     )
 }

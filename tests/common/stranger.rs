@@ -14,6 +14,7 @@ pub struct Stranger {
 }
 
 /// A message as it came.
+#[derive(Clone)]
 pub struct Received {
     text: String,
     pub us: SocketAddr,

@@ -2,9 +2,9 @@
 
 use super::Control;
 use crate::audio::dtmf::Digit;
-use crate::call::{CallError, Command, LocalCause, TransferTarget};
+use crate::call::{CallError, CallId, Command, LocalCause, TransferTarget};
 use crate::config::DtmfMethod;
-use crate::pj::CallKey;
+use crate::pj::{CallKey, CallSlot};
 use crate::sip::active::Offer;
 
 impl Control {
@@ -42,14 +42,35 @@ impl Control {
             Command::Resume { reply } => (reply, self.offer(key, Offer::Resume)),
             Command::Transfer { target, reply } => {
                 let Some(slot) = slot else { return };
-                let target = match target {
-                    TransferTarget::Number(number) => trunk.request_uri(&number),
-                    TransferTarget::Uri(uri) => uri,
+                let sent = match target {
+                    TransferTarget::Number(number) => {
+                        self.instance.transfer(slot, &trunk.request_uri(&number))
+                    }
+                    TransferTarget::Uri(uri) => self.instance.transfer(slot, &uri),
+                    TransferTarget::Call(other) => match self.replaceable(&other) {
+                        Ok(other) => self.instance.transfer_to(slot, other),
+                        Err(error) => {
+                            let _ = reply.send(Err(error));
+                            return;
+                        }
+                    },
                 };
-                (reply, self.instance.transfer(slot, &target).map_err(|error| CallError::Failed(error.text)))
+                (reply, sent.map_err(|error| CallError::Failed(error.text)))
             }
         };
         let _ = reply.send(result);
+    }
+
+    /// The slot of a call that another one may be connected with in our place.
+    fn replaceable(&self, other: &CallId) -> Result<CallSlot, CallError> {
+        let key = self.by_call_id.get(other.as_str());
+        let other = key.and_then(|key| self.calls.get(key)).filter(|other| !other.is_ending());
+        let ended = || CallError::Invalid("the call to transfer to has ended".to_owned());
+        let other = other.ok_or_else(ended)?;
+        if !other.is_answered() {
+            return Err(CallError::NotAnswered);
+        }
+        other.slot.ok_or_else(ended)
     }
 
     /// Sends a re-INVITE that holds or resumes.
