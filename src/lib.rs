@@ -88,6 +88,10 @@ struct Readme;
 #[doc = include_str!("../docs/hosts.md")]
 struct Hosts;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/sandbox.md")]
+struct SandboxPage;
+
 #[cfg(all(doctest, feature = "prometheus"))]
 #[doc = include_str!("../docs/metrics.md")]
 struct MetricsPage;

@@ -3,6 +3,8 @@
 
 mod audit;
 mod bench;
+#[cfg(test)]
+mod book;
 mod check;
 mod configuration;
 mod dial;

@@ -1,14 +1,13 @@
 //! The rules for dependencies in `deny.toml`, checked by cargo-deny.
 
 use crate::run::Step;
-use anyhow::{Context as _, bail};
-use std::env;
-use std::path::PathBuf;
+use crate::tools;
+use anyhow::bail;
 
 /// Checks them; installs cargo-deny first, once, into a folder of its own, which takes minutes.
 pub(crate) fn run() -> anyhow::Result<()> {
     if !is_there()? {
-        let folder = tools()?;
+        let folder = tools::folder()?;
         eprintln!("installing cargo-deny: reads deny.toml");
         let root = ["--root".to_owned(), folder.display().to_string()];
         Step::cargo(&["install", "cargo-deny", "--locked", "--quiet"]).arguments(&root).run()?;
@@ -49,17 +48,6 @@ fn is_there() -> anyhow::Result<bool> {
 
 /// Also found where we install it.
 fn deny(arguments: &[&str]) -> anyhow::Result<Step> {
-    let inherited = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&inherited).chain([tools()?.join("bin")]);
-    let path = env::join_paths(folders).context("a folder of PATH has a colon in its name")?;
     let arguments = [&["deny", "--log-level", "error"], arguments].concat();
-    Ok(Step::cargo(&arguments).environment("PATH", path))
-}
-
-/// `OUTDIAL_TOOLS`, else a folder of the user's cache.
-fn tools() -> anyhow::Result<PathBuf> {
-    let named = env::var_os("OUTDIAL_TOOLS").map(PathBuf::from);
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
-    named.or_else(|| Some(cache?.join("outdial-tools"))).context("neither OUTDIAL_TOOLS nor HOME is set")
+    Ok(Step::cargo(&arguments).environment("PATH", tools::path()?))
 }

@@ -3,6 +3,7 @@
 mod advisories;
 mod demo;
 mod deny;
+mod docs;
 mod fuzz;
 mod packages;
 mod peers;
@@ -10,6 +11,7 @@ mod rig;
 mod run;
 mod sanitizer;
 mod test;
+mod tools;
 mod vendor;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     Advisories(advisories::Options),
     /// Check licences and sources of dependencies against deny.toml; installs cargo-deny if it is missing
     Deny,
+    /// Check the book's links, run what it shows, and build it; installs mdBook if it is missing
+    Docs(docs::Options),
     /// Have a fuzzer make up what the network sends and what the operator writes
     Fuzz(fuzz::Options),
     /// Check formatting and lints, then run every test; installs missing packages first
@@ -61,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Peers(options) => peers::run(&options),
         Command::Advisories(options) => advisories::run(&options),
         Command::Deny => deny::run(),
+        Command::Docs(options) => docs::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Test(options) => test::run(&options),
     }

@@ -2,7 +2,7 @@
 
 use crate::run::Step;
 use crate::sanitizer::Build;
-use crate::{advisories, deny, packages, peers, rig, vendor};
+use crate::{advisories, deny, docs, packages, peers, rig, vendor};
 use clap::Args;
 use std::env;
 
@@ -23,7 +23,7 @@ pub(crate) struct Options {
 }
 
 /// What is off by default and tested all the same.
-const FEATURES: &str = "outdial/prometheus";
+pub(crate) const FEATURES: &str = "outdial/prometheus";
 
 /// Everything that must hold before a change is merged. The runner's summary comes last.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -39,6 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     packages::ensure(&[packages::BUILD, packages::SPEECH, packages::TEST])?;
     vendor::run()?;
     advisories::run(&advisories::Options::default())?;
+    docs::links()?;
     deny::if_there()?;
     if component("rustfmt", "fmt") {
         Step::cargo(&["fmt", "--all", "--", "--check"]).run()?;
