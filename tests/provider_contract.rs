@@ -316,11 +316,13 @@ async fn the_callee_s_own_sound_is_heard(bench: &Bench) {
     within("the answer", call.answered()).await.unwrap();
     let rate = audio.listener.rate();
     let heard = hear(&mut audio.listener, rate.samples(2_000)).await;
-    // Frame by frame: on a busy machine the phase may jump between two of them.
+    // Frame by frame. Over the whole second the share would fall with each frame that the jitter buffer makes up or leaves
+    // out while the far end is late: the tone goes on in another phase, and with half a second in each of two opposite
+    // ones the sum is nothing. The tone is there all the same.
     let last: Vec<&[i16]> =
         heard[heard.len() - rate.samples(1_000)..].chunks_exact(rate.frame_len()).collect();
     let tones = last.iter().filter(|frame| tone_share(rate, frame, 1_004.0) > 0.9).count();
-    assert!(tones * 10 >= last.len() * 7, "{tones} of {} frames have 1004 Hz", last.len());
+    assert!(tones * 100 >= last.len() * 95, "{tones} of {} frames have 1004 Hz", last.len());
     within("the end", call.hangup()).await;
 }
 
@@ -417,8 +419,8 @@ async fn clearing_stops_the_speech(bench: &Bench) {
     assert!(speaker.stats().discarded >= removed as u64);
     within("the end", call.hangup()).await;
     let heard = bench.heard_by_the_callee(&call).await;
-    // Over its first milliseconds the end of the old sound fades out.
-    let behind = &said[SampleRate::Hz8000.frame_len()..];
+    // Over its first three milliseconds the end of the old sound fades out.
+    let behind = &said[SampleRate::Hz8000.samples(3)..];
     assert!(mu_law_position(&heard, behind).is_some(), "what was said after the interruption was not heard");
     assert!(heard.len() < SampleRate::Hz8000.samples(20_000), "the minute went on");
 }

@@ -118,6 +118,7 @@ async fn every_rate(codec: &str, least: f64) {
             assert_eq!((audio.speaker.rate(), audio.listener.rate()), (rate, rate));
             let answered = within("the answer", call.answered()).await.unwrap();
             let in_sdp = match codec {
+                "pcmu" => "PCMU/8000",
                 "pcma" => "PCMA/8000",
                 "g722" => "G722/8000",
                 _ => "opus/48000",

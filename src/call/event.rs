@@ -11,8 +11,8 @@ use crate::audio::dtmf::Digit;
 pub struct Answered {
     /// The codec's encoding name and RTP clock rate in Hz, as they stand in SDP's `a=rtpmap` (RFC 8866 section 6.6),
     /// whichever provider carries the call: `PCMU/8000`, `opus/48000`. The clock rate is not always how often the sound is
-    /// sampled: G.722 is `G722/8000` and samples 16,000 times a second (RFC 3551 section 4.5.2). `none` while the callee
-    /// has put the call on hold from the start.
+    /// sampled: G.722 is `G722/8000` and samples 16,000 times a second (RFC 3551 section 4.5.2), Opus is always
+    /// `opus/48000` (RFC 7587 section 4.1). `none` while the callee has put the call on hold from the start.
     pub codec: String,
     /// The SRTP crypto suite, for example `AES_CM_128_HMAC_SHA1_80` (RFC 4568); `None` when the media is plain RTP.
     pub srtp: Option<String>,

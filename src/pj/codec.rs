@@ -47,9 +47,14 @@ pub(super) fn set_order(compiled_in: &[String], order: &[&str]) -> Result<(), Pj
 }
 
 /// Encoding name and clock rate of a codec as SDP has them (RFC 8866 §6.6). PJMEDIA tells how often a codec samples, which is
-/// its clock rate in all of them but G.722, whose RTP clock has 8,000 for 16,000 samples (RFC 3551 §4.5.2).
+/// its clock rate in all but two: G.722 has 8,000 for 16,000 samples (RFC 3551 §4.5.2), and Opus 48,000 for whatever it
+/// carries (RFC 7587 §4.1).
 pub(super) fn told(encoding: &str, samples_per_second: u32) -> String {
-    let clock_rate = if encoding.eq_ignore_ascii_case("G722") { 8_000 } else { samples_per_second };
+    let clock_rate = match encoding.to_ascii_uppercase().as_str() {
+        "G722" => 8_000,
+        "OPUS" => 48_000,
+        _ => samples_per_second,
+    };
     format!("{encoding}/{clock_rate}")
 }
 
@@ -70,7 +75,7 @@ mod tests {
     fn a_codec_s_clock_rate_is_that_of_sdp() {
         assert_eq!(told("PCMU", 8_000), "PCMU/8000");
         assert_eq!(told("G722", 16_000), "G722/8000");
-        assert_eq!(told("opus", 48_000), "opus/48000");
+        assert_eq!(told("opus", 16_000), "opus/48000");
         assert_eq!(told("L16", 16_000), "L16/16000");
     }
 

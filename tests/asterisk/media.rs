@@ -26,10 +26,10 @@ async fn codecs_and_packet_times() {
     rows(vec![
         Row::new("PCMU", with("alice", "codecs = [\"pcmu\"]"), |o| codec(o, "PCMU/8000", "ulaw")),
         Row::new("PCMA", with("alice", "codecs = [\"pcma\"]"), |o| codec(o, "PCMA/8000", "alaw")),
-        Row::new("G.722", with("alice", "codecs = [\"g722\"]"), |o| codec(o, "G722/16000", "g722")),
+        Row::new("G.722", with("alice", "codecs = [\"g722\"]"), |o| codec(o, "G722/8000", "g722")),
         Row {
             likeness: 0.8,
-            ..Row::new("Opus", with("alice", "codecs = [\"opus\"]"), |o| codec(o, "opus/16000", "opus"))
+            ..Row::new("Opus", with("alice", "codecs = [\"opus\"]"), |o| codec(o, "opus/48000", "opus"))
         },
         Row::new("10 ms", with("p10", "codecs = [\"pcmu\"]\nptime = \"10ms\""), |o| packets_of(o, 10)),
         Row::new("20 ms", with("alice", "codecs = [\"pcmu\"]"), |o| packets_of(o, 20)),
