@@ -23,6 +23,7 @@
 //! }
 //! ```
 //!
+//! - [`Conversation`] does both at once, and stops speaking when the callee begins to; [`VoiceActivity`] notices.
 //! - [`Text`] is what is to be said: a sentence, or the pieces of a language model as they come. [`Speech`] is the sound
 //!   that a synthesizer makes of it, [`Spoken`] what the callee has really heard of it.
 //! - [`Transcription`] is the stream of what was understood.
@@ -43,10 +44,20 @@
 //! [`Call`]: crate::call::Call
 //! [`Call::audio`]: crate::call::Call::audio
 
+mod activity;
 mod call;
+mod conversation;
 mod convert;
 mod error;
+#[cfg(feature = "espeak")]
+mod espeak;
 mod fallback;
+#[cfg(feature = "flite")]
+mod flite;
+#[cfg(feature = "pocketsphinx")]
+mod pocketsphinx;
+#[cfg(any(feature = "espeak", feature = "flite", feature = "pocketsphinx"))]
+mod process;
 mod recording;
 mod say;
 mod script;
@@ -54,9 +65,19 @@ mod synthesizer;
 mod text;
 mod transcribe;
 mod transcriber;
+#[cfg(any(feature = "espeak", feature = "flite"))]
+mod wave;
 
+pub use activity::{VoiceActivity, VoiceChange};
+pub use conversation::{BargeIn, Conversation};
 pub use error::{AdapterError, Failure};
+#[cfg(feature = "espeak")]
+pub use espeak::Espeak;
 pub use fallback::{FallbackSynthesizer, FallbackTranscriber};
+#[cfg(feature = "flite")]
+pub use flite::Flite;
+#[cfg(feature = "pocketsphinx")]
+pub use pocketsphinx::Pocketsphinx;
 pub use recording::Recording;
 pub use say::{SayError, say};
 pub use script::Spoken;

@@ -74,10 +74,14 @@ impl Call {
     /// Outside of a Tokio runtime.
     pub fn transcribe(&self, transcriber: &dyn Transcriber) -> Result<Transcription, CallError> {
         let listener = self.audio()?.listener;
-        let log = Arc::clone(self.log());
-        let transcription = super::transcribe(listener, transcriber);
-        Ok(transcription.observed(transcriber.name(), move |failure| tell(&log, failure)))
+        Ok(told_to(super::transcribe(listener, transcriber), self, transcriber.name()))
     }
+}
+
+/// Tells the failures of a transcription by the recogniser with this name among the call's events too.
+pub(super) fn told_to(transcription: Transcription, call: &Call, name: &str) -> Transcription {
+    let log = Arc::clone(call.log());
+    transcription.observed(name, move |failure| tell(&log, failure))
 }
 
 /// Puts a failure among the call's events.

@@ -27,8 +27,13 @@ pub(crate) const BUILD: &[Package] = &[
     Package { name: "pkg-config", why: "finds Opus and OpenSSL", or: &["pkgconf"] },
 ];
 
-/// What the demo and the tests of the tool speak with.
-pub(crate) const SPEECH: &[Package] = &[package("espeak-ng", "speaks the sentences")];
+/// What the demo and the tests speak and listen with.
+pub(crate) const SPEECH: &[Package] = &[
+    package("espeak-ng", "speaks the sentences"),
+    package("flite", "speaks sentences that a recogniser understands"),
+    package("pocketsphinx", "understands sentences"),
+    package("pocketsphinx-en-us", "the English that it understands"),
+];
 
 /// What the tests run besides.
 pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer of the tests")];
