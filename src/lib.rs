@@ -92,6 +92,10 @@ struct Hosts;
 #[doc = include_str!("../docs/sandbox.md")]
 struct SandboxPage;
 
+#[cfg(all(doctest, feature = "espeak", feature = "flite"))]
+#[doc = include_str!("../docs/speech.md")]
+struct SpeechPage;
+
 #[cfg(all(doctest, feature = "prometheus"))]
 #[doc = include_str!("../docs/metrics.md")]
 struct MetricsPage;

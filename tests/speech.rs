@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::phone::request;
-use common::voice::{Fault, ToneEars, Tones, words_in};
+use common::voice::{Fault, PAUSE_MS, ToneEars, Tones, WORD_MS, words_in};
 use common::{trunk, within};
 use fake_twilio::FakeTwilio;
 use futures_util::stream;
@@ -155,7 +155,7 @@ async fn text_that_is_being_written(bench: Bench) {
             let piece = *["One", " two. T", "hree. Four"].get(n)?;
             if n == 2 {
                 let heard = async {
-                    while speaker.played() < 16_000 * 2 * 260 / 1_000 {
+                    while speaker.played() < u64::from(16 * 2 * (WORD_MS + PAUSE_MS)) {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
@@ -188,7 +188,7 @@ async fn a_clear_in_the_middle(bench: Bench, tells_words: bool) {
     let voice = Tones { tells_words, ..Tones::new("tones") };
     let speaker = call.speaker().unwrap();
     let numbers = "One two three four five six seven eight nine ".repeat(40);
-    let word = 16 * u64::from(common::voice::WORD_MS + common::voice::PAUSE_MS);
+    let word = u64::from(16 * (WORD_MS + PAUSE_MS));
     let (spoken, waiting, ()) = tokio::join!(
         within("the speech", call.say(&voice, numbers.as_str())),
         within("another one, which waits for its turn", call.say(&voice, "Nine nine nine.")),

@@ -212,7 +212,8 @@ pub(crate) enum Step {
     Impair(Impairment),
     /// Speaks, and waits for the end of it.
     Say(&'static str),
-    /// Speaks the greeting that may have been set on the builder.
+    /// Speaks the greeting that may have been set on the builder, then a tone; or, where a reply has been set, waits for
+    /// the caller to speak and replies.
     Greet,
     /// A tone of so many hertz and milliseconds.
     Tone(f64, u32),

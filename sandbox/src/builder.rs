@@ -63,6 +63,7 @@ pub struct Builder {
     pub(crate) demand_client_certificate: bool,
     pub(crate) speech: Speech,
     pub(crate) greeting: Option<String>,
+    pub(crate) reply: Option<String>,
     pub(crate) t1: Duration,
     pub(crate) max_call: Duration,
 }
@@ -95,6 +96,7 @@ impl Default for Builder {
             demand_client_certificate: false,
             speech: Speech::default(),
             greeting: None,
+            reply: None,
             t1: Duration::from_millis(500),
             max_call: Duration::from_secs(3600),
         }
@@ -249,6 +251,13 @@ impl Builder {
     /// The words of the spoken greeting of +1 202 555 0101.
     pub fn greeting(mut self, text: impl Into<String>) -> Self {
         self.greeting = Some(text.into());
+        self
+    }
+
+    /// What +1 202 555 0101 says when the caller has spoken and been silent for a second, in the place of the tone behind
+    /// its greeting.
+    pub fn reply(mut self, text: impl Into<String>) -> Self {
+        self.reply = Some(text.into());
         self
     }
 

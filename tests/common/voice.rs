@@ -17,7 +17,7 @@ use super::sound::tone_share;
 pub const WORDS: [&str; 9] = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 /// How long a word sounds, and the silence behind it.
 pub const WORD_MS: u32 = 200;
-pub const PAUSE_MS: u32 = 60;
+pub const PAUSE_MS: u32 = 100;
 
 fn frequency(word: usize) -> f64 {
     500.0 + 300.0 * word as f64
@@ -161,20 +161,19 @@ impl Transcriber for ToneEars {
         let at_work = AtWork(Arc::clone(&ears.working));
         Transcription::spawn(move |sink| async move {
             let _at_work = at_work;
-            let (mut words, mut last, mut run, mut quiet) = (Vec::new(), None, 0, 0);
+            let (mut words, mut finder, mut quiet) = (Vec::new(), WordFinder::default(), 0);
             let (mut start, mut end, mut count) = (Duration::ZERO, Duration::ZERO, 0);
             let frame_time = Duration::from_millis(20);
             loop {
                 let frame = listener.recv().await;
                 let word = frame.as_ref().and_then(|frame| ears.word(frame.samples()));
                 let now = frame.as_ref().map_or(end, |frame| frame.start());
-                run = if word == last { run + 1 } else { 1 };
-                last = word;
+                let found = finder.frame(word);
                 quiet = if word.is_some() { 0 } else { quiet + 1 };
                 if word.is_some() {
                     end = now + frame_time;
                 }
-                if let Some(word) = word.filter(|_| run == WORD) {
+                if let Some(word) = found {
                     match ears.fails {
                         Some((after, fault)) if count == after => match fault {
                             Fault::Error => return Err(AdapterError::CutOff { service: ears.name.into() }),
@@ -204,18 +203,35 @@ impl Transcriber for ToneEars {
     }
 }
 
+/// Finds words in frames. What is missing in the middle of a word, as a jitter buffer leaves it out when the machine is
+/// busy, does not make two of it.
+#[derive(Default)]
+struct WordFinder {
+    word: Option<usize>,
+    run: u32,
+    gap: u32,
+}
+
+impl WordFinder {
+    /// The word that became one with this frame.
+    fn frame(&mut self, word: Option<usize>) -> Option<usize> {
+        let Some(word) = word else {
+            self.gap += 1;
+            return None;
+        };
+        if self.word != Some(word) || self.gap > 3 {
+            (self.word, self.run) = (Some(word), 0);
+        }
+        self.gap = 0;
+        self.run += 1;
+        (self.run == WORD).then_some(word)
+    }
+}
+
 /// The words in a recording.
 pub fn words_in(samples: &[i16], rate: SampleRate) -> Vec<&'static str> {
     let ears = ToneEars { rate, ..ToneEars::new("test") };
-    let (mut words, mut last, mut run) = (Vec::new(), None, 0);
-    // Two frames are long enough for any word to fill one of them, wherever they begin.
-    for frame in samples.chunks_exact(rate.frame_len()) {
-        let word = ears.word(frame);
-        run = if word == last { run + 1 } else { 1 };
-        last = word;
-        if let Some(word) = word.filter(|_| run == WORD) {
-            words.push(WORDS[word]);
-        }
-    }
-    words
+    let mut finder = WordFinder::default();
+    let frames = samples.chunks_exact(rate.frame_len());
+    frames.filter_map(|frame| finder.frame(ears.word(frame))).map(|word| WORDS[word]).collect()
 }

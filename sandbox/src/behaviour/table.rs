@@ -55,7 +55,7 @@ pub(super) static TABLE: &[Behaviour] = &[
     row(0, "echo", End::Completed, "rings for a second, answers, sends back whatever it hears",
         &[RING, Pause(1000), ANSWER, ECHO, Talk]),
     row(1, "greeting", End::Completed, "answers, speaks a greeting, then listens and records",
-        &[RING, Pause(500), ANSWER, SILENCE, Greet, Tone(1000.0, 300), Talk]),
+        &[RING, Pause(500), ANSWER, SILENCE, Greet, Talk]),
     row(2, "busy", End::Busy, "486 Busy Here",
         &[Refuse(486, "Busy Here", &[])]),
     row(3, "rings-forever", End::NoAnswer, "rings for ever; a CANCEL is answered with 487",

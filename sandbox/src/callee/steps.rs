@@ -46,8 +46,12 @@ impl Call {
             }
             Step::Say(text) => self.say(text).await?,
             Step::Greet => {
-                let text = self.server.settings.greeting.clone();
-                self.say(text.as_deref().unwrap_or(GREETING)).await?;
+                let server = std::sync::Arc::clone(&self.server);
+                self.say(server.settings.greeting.as_deref().unwrap_or(GREETING)).await?;
+                match &server.settings.reply {
+                    Some(reply) => self.reply(reply).await?,
+                    None => self.play(Clip::tones(&[(1000.0, 300)])).await?,
+                }
             }
             Step::Tone(frequency, milliseconds) => {
                 self.play(Clip::tones(&[(frequency, milliseconds)])).await?
@@ -174,6 +178,14 @@ impl Call {
         let server = std::sync::Arc::clone(&self.server);
         let clip = self.until(server.voice.say(text)).await?;
         self.play(clip).await
+    }
+
+    /// Speaks when the caller has spoken.
+    async fn reply(&mut self, text: &str) -> Result<(), Over> {
+        let Some(media) = &self.media else { return Ok(()) };
+        let turn = media.turn();
+        let _ = self.until(turn).await?;
+        self.say(text).await
     }
 
     async fn play(&mut self, clip: Clip) -> Result<(), Over> {

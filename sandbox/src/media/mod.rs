@@ -62,6 +62,7 @@ enum Command {
     Play(Clip, oneshot::Sender<()>),
     StopPlaying,
     Press(String, oneshot::Sender<()>),
+    AwaitTurn(oneshot::Sender<()>),
 }
 
 /// The end of a stream: its counts and what it has recorded, with the rate in Hz.
@@ -125,6 +126,13 @@ impl Media {
     pub(crate) fn press(&self, keys: &str) -> oneshot::Receiver<()> {
         let (done, finished) = oneshot::channel();
         self.command(Command::Press(keys.to_owned(), done));
+        finished
+    }
+
+    /// Resolves when the caller has said something, from now on, and then nothing for a second.
+    pub(crate) fn turn(&self) -> oneshot::Receiver<()> {
+        let (done, finished) = oneshot::channel();
+        self.command(Command::AwaitTurn(done));
         finished
     }
 

@@ -47,6 +47,7 @@ pub(crate) struct Stream {
     /// Since the media was agreed.
     frames: u32,
     recorder: Option<Recorder>,
+    turn: Option<Turn>,
     counts: MediaCounts,
 }
 
@@ -67,6 +68,13 @@ struct Playing {
     done: Option<oneshot::Sender<()>>,
 }
 
+/// Somebody waits for the caller to have spoken.
+struct Turn {
+    /// When the caller was last heard, in frames of ours; `None` until it is.
+    quiet: Option<u32>,
+    done: Option<oneshot::Sender<()>>,
+}
+
 struct Outbound {
     ssrc: u32,
     sequence: u16,
@@ -80,6 +88,11 @@ struct Outbound {
     packets: u32,
     octets: u32,
 }
+
+/// What is louder than this was said by somebody.
+const SPOKEN: u16 = 500;
+/// So many frames of silence mean that it is the other one's turn: a second.
+const PAUSE: u32 = 50;
 
 /// A packet that waits for its time; the earliest is the greatest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +126,7 @@ impl Stream {
             last_due: Instant::now(),
             frames: 0,
             recorder: None,
+            turn: None,
             counts: MediaCounts::default(),
         }
     }
@@ -179,6 +193,7 @@ impl Stream {
                 self.outbound.marker = true;
             }
             Command::StopPlaying => self.playing = None,
+            Command::AwaitTurn(done) => self.turn = Some(Turn { quiet: None, done: Some(done) }),
             Command::Press(keys, done) => {
                 self.keys.push(&keys);
                 self.keys_done = Some(done);
@@ -235,6 +250,11 @@ impl Stream {
         session.reception.packet(packet.ssrc(), packet.sequence_number(), timestamp, Instant::now());
         if payload_type == session.agreed.format.payload_type {
             let samples = session.transcoder.decode(payload);
+            if let Some(turn) = &mut self.turn
+                && samples.iter().any(|sample| sample.unsigned_abs() > SPOKEN)
+            {
+                turn.quiet = Some(0);
+            }
             if let Some(recorder) = &mut self.recorder {
                 recorder.write(timestamp, &samples);
             }
@@ -274,6 +294,7 @@ impl Stream {
 
     /// What the clock does every 20 ms.
     fn frame(&mut self) {
+        self.pass_turn();
         let Some(session) = &mut self.session else { return };
         let units = session.agreed.format.codec.clock_rate() / 50;
         if !session.agreed.direction.sends() {
@@ -322,6 +343,15 @@ impl Stream {
         self.outbound.timestamp = self.outbound.timestamp.wrapping_add(units);
         let (marker, timestamp) = (std::mem::take(&mut self.outbound.marker), self.outbound.timestamp);
         self.send(payload_type, marker, timestamp, &payload);
+    }
+
+    fn pass_turn(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.quiet = turn.quiet.map(|frames| frames + 1);
+        if turn.quiet.is_some_and(|frames| frames >= PAUSE) {
+            turn.done.take().map(|done| done.send(()));
+            self.turn = None;
+        }
     }
 
     fn send(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) {
