@@ -26,6 +26,20 @@ async fn we_hang_up() {
     phone.shutdown().await;
 }
 
+/// Both hang up at once: each end answers the other's BYE, and the call ends once.
+#[tokio::test]
+async fn both_hang_up_at_once() {
+    let sipp = Sipp::serve("bye-crosses-bye").await;
+    let phone = Phone::start(&trunk::plain(sipp.address(), "")).await;
+    let call = phone.dial(NUMBER).await;
+    within("the answer", call.answered()).await.unwrap();
+    within("the end", call.hangup()).await;
+    let story = Story::of(&call).await;
+    story.assert("initiated answered ended", "completed by local: 200 OK");
+    sipp.finish().await;
+    phone.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_callee_hangs_up_and_says_why() {
     let sipp =

@@ -36,6 +36,7 @@ pub const NO_SUCH_NUMBER: &str = "+12025550123";
 pub const TRANSFERS_US: &str = "+12025550150";
 pub const BRIDGED_ECHO: &str = "+12025550151";
 pub const ANOTHER_ANSWERS: &str = "+12025550152";
+pub const DIRECT: &str = "+12025550153";
 pub const PLAYED: &str = "+12025550160";
 
 /// Where the peers are kept, as `cargo xtask peers` decides it.
@@ -46,7 +47,7 @@ pub fn folder() -> PathBuf {
     named.or_else(|| Some(cache?.join("outdial-peers"))).expect("HOME is set")
 }
 
-fn pki(file: &str) -> String {
+pub fn pki(file: &str) -> String {
     folder().join("pki").join(file).display().to_string()
 }
 

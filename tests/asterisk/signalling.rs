@@ -1,9 +1,16 @@
 //! Hold, re-INVITE, UPDATE, reliable provisional responses, session timers.
 
+use std::time::Duration;
+
+use outdial::audio::SampleRate;
 use outdial::call::{Call, CallEvent, EndReason};
 
-use super::common::{Phone, Story, within};
-use super::pbx::{ANOTHER_ANSWERS, ECHO, PLAYED, Row, account, one, rows, through_kamailio, to_asterisk};
+use super::common::wire::Wire;
+use super::common::{Sipp, Story, sound, within};
+use super::manager::Manager;
+use super::pbx::{
+    self, ANOTHER_ANSWERS, DIRECT, ECHO, PLAYED, Row, account, one, rows, through_kamailio, to_asterisk,
+};
 use super::played::Player;
 
 fn plain(way: &str, user: &str) -> String {
@@ -70,16 +77,13 @@ async fn hold_and_resume_by_the_pbx() {
     until(&call, &CallEvent::Resumed, 2).await;
     // The call is as good as before: an echo.
     played.go_on_at(ECHO).await;
-    hears_itself(&phone, &call).await;
+    hears_itself(&call).await;
     let story = tokio::join!(call.hangup(), Story::of(&call)).1;
     assert_eq!(story.end.reason, EndReason::Completed, "{}", story.ending());
     phone.shutdown().await;
 }
 
-async fn hears_itself(_phone: &Phone, call: &Call) {
-    use outdial::audio::SampleRate;
-
-    use super::common::sound;
+async fn hears_itself(call: &Call) {
     let audio = call.audio().unwrap();
     let spoken = sound::sweep(SampleRate::Hz16000, 500);
     let mut listener = audio.listener;
@@ -93,13 +97,63 @@ async fn hears_itself(_phone: &Phone, call: &Call) {
     assert!(alike.iter().filter(|likeness| **likeness > 0.9).count() >= 3, "{alike:?}");
 }
 
-/// A new connected line, told in the call: without media by UPDATE, with an offer by re-INVITE. The call goes on and its
-/// sound with it.
+/// The PBX bridges us to a telephone and moves the sound: a re-INVITE with the telephone's address, after which it
+/// relays nothing any more.
 #[tokio::test]
-async fn a_new_connected_line_by_update_and_by_reinvite() {
-    rows(vec![
-        Row { number: ANOTHER_ANSWERS, ..Row::new("UPDATE", plain(&to_asterisk("udp"), "upd"), |_| {}) },
-        Row { number: ANOTHER_ANSWERS, ..Row::new("re-INVITE", plain(&to_asterisk("udp"), "rei"), |_| {}) },
-    ])
-    .await;
+async fn a_reinvite_that_moves_the_sound_elsewhere() {
+    let manager = Manager::new().await;
+    let telephone = "127.0.0.30:5060".parse().unwrap();
+    let sipp = Sipp::serve_at("direct-media", telephone).await;
+    let wire = Wire::listen();
+    let phone = one(&plain(&to_asterisk("udp"), "direct")).await;
+    let call = phone.dial(DIRECT).await;
+    within("the answer", call.answered()).await.unwrap();
+    let moved = async {
+        while !wire.heard("INVITE ").iter().any(|invite| invite.contains("c=IN IP4 127.0.0.30")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the re-INVITE", moved).await;
+    hears_itself(&call).await;
+    let end = within("the end", call.hangup()).await;
+    let gone = manager.told("Gone", call.id().as_str()).await;
+    let sent = end.media.unwrap().packets_sent;
+    assert!(gone.count("Received") + 20 < sent, "it went through the PBX: {gone:?}, {sent} packets");
+    sipp.finish().await;
+    phone.shutdown().await;
+}
+
+/// A new connected line, told in the call by UPDATE without media. The call goes on and its sound with it.
+#[tokio::test]
+async fn a_new_connected_line_by_update() {
+    let wire = Wire::listen();
+    let row = Row::new("UPDATE", plain(&to_asterisk("udp"), "upd"), |_| {});
+    rows(vec![Row { number: ANOTHER_ANSWERS, ..row }]).await;
+    let updates = wire.heard("UPDATE ");
+    assert!(updates.iter().any(|update| update.contains("\"Reception\" <sip:4711@")), "{updates:?}");
+}
+
+/// A callee behind TLS whose certificate has a name, scenario by scenario.
+#[tokio::test]
+async fn sipp_over_tls() {
+    for (scenario, we_hang_up) in [("answer", true), ("refreshed-by-callee", false)] {
+        let sipp = Sipp::serve_tls(scenario, &pbx::folder()).await;
+        let trunk = format!(
+            "server = \"{}\"\nca_file = {:?}\ntls_server_name = \"asterisk.test\"\nsrtp = \"off\"\n\
+             codecs = [\"pcmu\"]",
+            sipp.address(),
+            pbx::pki("ca.pem"),
+        );
+        let phone = one(&trunk).await;
+        let call = phone.dial(ECHO).await;
+        within("the answer", call.answered()).await.unwrap();
+        if we_hang_up {
+            call.hangup().await;
+        }
+        let side = if we_hang_up { "local" } else { "remote" };
+        let story = Story::of(&call).await;
+        assert_eq!(story.ending(), format!("completed by {side}: 200 OK"), "{scenario}");
+        sipp.finish().await;
+        phone.shutdown().await;
+    }
 }

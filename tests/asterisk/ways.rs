@@ -71,7 +71,7 @@ async fn through_a_proxy() {
         Row::new("mtls", registered(&through_kamailio("mtls"), "sec"), encrypted),
         Row::new("sha-256", registered(&through_kamailio("udp"), "sha"), plain),
         // 407 by the proxy, then 401 by the PBX.
-        Row::new("asked twice", registered(&through_kamailio("udp"), "rei"), plain),
+        Row::new("asked twice", registered(&through_kamailio("udp"), "twice"), plain),
     ])
     .await;
 }

@@ -15,6 +15,7 @@ pub mod story;
 pub mod stranger;
 pub mod trunk;
 pub mod voice;
+pub mod wire;
 
 use std::future::Future;
 use std::time::Duration;

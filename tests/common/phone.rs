@@ -7,6 +7,9 @@ use outdial::config::Config;
 use outdial::provider::{AgentId, DialError, DialProvider, DialRequest, E164};
 use outdial::sip::{Endpoint, EndpointStats, Registration, Shutdown, StartError};
 use tokio::sync::{Mutex, MutexGuard};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::within;
 
@@ -113,9 +116,10 @@ pub fn request(number: &str) -> DialRequest {
     DialRequest::new(AgentId::new("tester").unwrap(), E164::parse(number).unwrap())
 }
 
-/// The library's log on standard error where `RUST_LOG` asks for it.
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
+/// The library's log on standard error where `RUST_LOG` asks for it, and for those who listen to the wire.
+pub(super) fn log() {
+    let asked = tracing_subscriber::EnvFilter::from_default_env();
+    let printed = tracing_subscriber::fmt::layer().with_test_writer().with_filter(asked);
     // An error says that another test of this process has done it.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    let _ = tracing_subscriber::registry().with(printed).with(super::wire::layer()).try_init();
 }

@@ -42,12 +42,44 @@ impl Sipp {
         Self::run(scenario, keys, Some(target)).await
     }
 
+    /// Waits for a call at an address that the peer of the test knows.
+    pub async fn serve_at(scenario: &str, address: SocketAddr) -> Self {
+        Self::start("sipp".as_ref(), &[], scenario, &[], None, address).await
+    }
+
+    /// Waits for a call over TLS, with the sipp and the certificate that `cargo xtask peers` keeps in a folder.
+    pub async fn serve_tls(scenario: &str, peers: &Path) -> Self {
+        let address = SocketAddr::new(trunk::loopback(NEXT.fetch_add(1, Ordering::Relaxed)), 5061);
+        let file = |name: &str| peers.join("pki").join(name).display().to_string();
+        let options = [
+            ("-t", "l1".to_owned()),
+            ("-tls_cert", file("server.pem")),
+            ("-tls_key", file("server.key")),
+            ("-tls_version", "1.2".to_owned()),
+        ];
+        let options: Vec<String> =
+            options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        Self::start(&peers.join("sipp"), &options, scenario, &[], None, address).await
+    }
+
     async fn run(scenario: &str, keys: &[(&str, &str)], target: Option<SocketAddr>) -> Self {
-        let folder = tempfile::tempdir().expect("the temporary folder takes folders");
         let address = SocketAddr::new(trunk::loopback(NEXT.fetch_add(1, Ordering::Relaxed)), 5060);
+        Self::start("sipp".as_ref(), &[], scenario, keys, target, address).await
+    }
+
+    async fn start(
+        program: &Path,
+        options: &[String],
+        scenario: &str,
+        keys: &[(&str, &str)],
+        target: Option<SocketAddr>,
+        address: SocketAddr,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder takes folders");
         let file = folder.path().join("scenario.xml");
         std::fs::write(&file, text_of(scenario, keys)).expect("the temporary folder takes files");
-        let mut command = Command::new("sipp");
+        let mut command = Command::new(program);
+        command.args(options);
         command.args(target.map(|target| target.to_string()));
         command.arg("-sf").arg(file);
         command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]);
@@ -70,7 +102,8 @@ impl Sipp {
         let mut sipp = Self { child, scenario: scenario.to_owned(), address, folder };
         // One that calls may be done before anybody has looked.
         if target.is_none() {
-            within("sipp's socket", sipp.listens()).await;
+            let table = if options.is_empty() { "/proc/net/udp" } else { "/proc/net/tcp" };
+            within("sipp's socket", sipp.listens(table)).await;
         }
         sipp
     }
@@ -102,12 +135,12 @@ impl Sipp {
     }
 
     /// Waits until the socket is there: a request before that would be lost.
-    async fn listens(&mut self) {
+    async fn listens(&mut self, table: &str) {
         let SocketAddr::V4(address) = self.address else { panic!("sipp has an IPv4 address") };
         // The kernel's table has addresses as numbers of the machine's own byte order.
         let ip = u32::from_ne_bytes(address.ip().octets());
         let line = format!(" {ip:08X}:{:04X} ", address.port());
-        while !std::fs::read_to_string("/proc/net/udp").expect("Linux").contains(&line) {
+        while !std::fs::read_to_string(table).expect("Linux").contains(&line) {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if let Some(status) = self.child.try_wait().expect("it was started") {
                 let mut words = String::new();
