@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Result;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use outdial::config::{Config, Transport, TrunkConfig};
 
 use super::finding::Finding;
 use super::mistake::Mistake;
+use super::tls;
 use super::wire::{self, Wire};
 
 /// A server that is there answers soon.
@@ -54,28 +56,30 @@ pub(super) fn look(config: &Config, trunk: &TrunkConfig, address: SocketAddr) ->
     ))
 }
 
-/// Whether a SIP server answers there; for TLS, whether anybody does.
+/// Whether a SIP server answers there.
 fn speaks(agent: &str, trunk: &TrunkConfig, transport: Transport, address: SocketAddr) -> bool {
     let mut trunk = trunk.clone();
     trunk.transport = transport;
     let wire = match transport {
         Transport::Udp => wire::udp(address).map(Wire::Udp),
         Transport::Tcp => wire::tcp(address).map(Wire::Tcp),
-        Transport::Tls => return shakes_hands(&trunk, address),
+        Transport::Tls => unverified(&trunk, address),
     };
-    wire.and_then(|mut wire| wire.exchange("OPTIONS", agent, &trunk, PATIENCE)).is_ok()
+    let answer = wire.and_then(|mut wire| wire.exchange("OPTIONS", agent, &trunk, PATIENCE));
+    match answer {
+        Ok(_) => true,
+        // A server that wants our certificate is one that speaks TLS.
+        Err(error) => transport == Transport::Tls && tls::Alert::of(&error).is_some(),
+    }
 }
 
-/// Nothing is sent to it, so nothing is verified.
-fn shakes_hands(trunk: &TrunkConfig, address: SocketAddr) -> bool {
-    let shaken = || -> anyhow::Result<()> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        builder.set_verify(SslVerifyMode::NONE);
-        let tcp = wire::tcp(address)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        let connector = builder.build().configure()?.verify_hostname(false);
-        connector.connect(trunk.expected_tls_name(), tcp).map_err(|_| anyhow::anyhow!("no TLS"))?;
-        Ok(())
-    };
-    shaken().is_ok()
+/// A question that holds no secret may go to a server that has not shown who it is.
+fn unverified(trunk: &TrunkConfig, address: SocketAddr) -> Result<Wire> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    builder.set_verify(SslVerifyMode::NONE);
+    let tcp = wire::tcp(address)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    let connector = builder.build().configure()?.verify_hostname(false);
+    let stream = connector.connect(trunk.expected_tls_name(), tcp).map_err(tls::not_connected)?;
+    Ok(Wire::Tls(Box::new(stream)))
 }

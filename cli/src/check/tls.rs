@@ -3,17 +3,19 @@
 mod alert;
 mod client;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use openssl::asn1::Asn1Time;
-use openssl::ssl::{HandshakeError, SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{self, HandshakeError, SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{X509Ref, X509VerifyResult};
 use outdial::config::{Config, TrunkConfig};
 
+use super::connect::CONNECT;
 use super::elsewhere;
 use super::finding::Finding;
 use super::mistake::Mistake;
@@ -31,6 +33,10 @@ const EXPIRED: i32 = 10;
 const SELF_SIGNED: i32 = 18;
 const HOSTNAME_MISMATCH: i32 = 62;
 const IP_MISMATCH: i32 = 64;
+
+// Reasons of sslerr.h.
+const WRONG_VERSION_NUMBER: i32 = 267;
+const UNEXPECTED_EOF: i32 = 294;
 
 /// Connects and shakes hands. The stream is there if the certificate was accepted; the findings say what was seen.
 pub(super) fn connect(
@@ -63,11 +69,41 @@ fn no_tls(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &any
     }
     elsewhere::look(config, trunk, address).unwrap_or_else(|| {
         Mistake::TlsFailed.found(
-            format!("no TLS with {address}: {error:#}"),
+            format!("no TLS with {address}: {}", in_words(error)),
             "is this the TLS port (5061 as a rule), and does the server know TLS 1.2? A server that wants a client \
              certificate needs client_cert and client_key",
         )
     })
+}
+
+/// What broke a handshake off.
+pub(super) fn not_connected(error: HandshakeError<TcpStream>) -> anyhow::Error {
+    match error {
+        HandshakeError::SetupFailure(stack) => stack.into(),
+        // The socket's own time-out.
+        HandshakeError::WouldBlock(_) => std::io::Error::from(ErrorKind::TimedOut).into(),
+        HandshakeError::Failure(half) => half.into_error().into(),
+    }
+}
+
+/// What a handshake met, in words; OpenSSL's own are of no use to an operator.
+fn in_words(error: &anyhow::Error) -> String {
+    let is = |kind| wire::kind(error) == Some(kind);
+    let stack = error.downcast_ref::<ssl::Error>().and_then(ssl::Error::ssl_error);
+    let codes = stack.map(|stack| stack.errors().iter().map(|error| error.reason_code()).collect::<Vec<_>>());
+    let codes = codes.unwrap_or_default();
+    if is(ErrorKind::TimedOut) {
+        format!("it takes the connection and does not answer within {} s", CONNECT.as_secs())
+    } else if codes.contains(&WRONG_VERSION_NUMBER) {
+        "what it answers is not TLS".to_owned()
+    } else if codes.contains(&UNEXPECTED_EOF)
+        || is(ErrorKind::ConnectionReset)
+        || is(ErrorKind::UnexpectedEof)
+    {
+        "it takes the connection and closes it".to_owned()
+    } else {
+        format!("{error:#}")
+    }
 }
 
 /// The authorities cannot be used.
@@ -117,12 +153,7 @@ fn try_connect(
             parameters.set_host(name)?;
         }
     }
-    let stream = configuration.connect(name, wire::tcp(address)?).map_err(|error| match error {
-        HandshakeError::SetupFailure(stack) => stack.into(),
-        HandshakeError::Failure(half) | HandshakeError::WouldBlock(half) => {
-            anyhow::Error::from(half.into_error())
-        }
-    })?;
+    let stream = configuration.connect(name, wire::tcp(address)?).map_err(not_connected)?;
     let faults = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((stream, faults))
 }
