@@ -11,6 +11,7 @@ mod error;
 pub mod gate;
 mod locate;
 mod registration;
+mod stun;
 mod trunk;
 
 pub use endpoint::{Endpoint, EndpointStats};

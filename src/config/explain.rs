@@ -111,6 +111,7 @@ impl TrunkConfig {
             ("keep_alive", time(self.keep_alive)),
             ("local_port", shown(self.local_port.as_ref())),
             ("public_address", shown(self.public_address.as_ref())),
+            ("stun_server", shown(self.stun_server.as_ref())),
             ("tariff", shown(self.tariff.as_ref().map(|_| "set"))),
         ]
     }

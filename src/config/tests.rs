@@ -110,6 +110,7 @@ fn every_key_of_a_trunk_is_read() {
         keep_alive = "15s"
         local_port = 5080
         public_address = "203.0.113.7"
+        stun_server = "stun.example.com"
         tariff = { rates = [{ prefix = "1", price = "0.01" }] }
     "#;
     let trunk = trunk(more).unwrap();
@@ -200,6 +201,7 @@ fn wrong_values_say_what_would_be_right() {
         ("caller_id = \"a b\"", "caller_id", "extension"),
         ("public_address = \"pbx\"", "public_address", "IP address"),
         ("public_address = \"0.0.0.0\"", "public_address", "others can send to"),
+        ("stun_server = \"stun:stun.example.com\"", "stun_server", "port"),
         ("registrar = \"sip:h\"", "registrar", "only the host"),
         ("max_calls = -1", "max_calls", "-1"),
         ("max_calls = 0", "max_calls", "at least 1"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crossbeam_channel::{Sender, unbounded};
+use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, DialOrder, Invite, Order, Parts};
@@ -121,7 +122,8 @@ impl Endpoint {
     /// An endpoint whose start is cancelled shuts down by itself.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         config.validate()?;
-        let setups = TrunkSetup::all(config)?;
+        let mut setups = TrunkSetup::all(config)?;
+        join_all(setups.iter_mut().map(TrunkSetup::find_public_address)).await;
         let settings = InstanceSettings {
             user_agent: config.endpoint.user_agent.clone(),
             max_calls: config.endpoint.max_calls + SLOTS_FOR_GOODBYES,

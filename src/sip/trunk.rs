@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::StartError;
 use super::locate::Query;
 use super::registration::{Insistence, Registration};
+use super::stun;
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
@@ -39,6 +40,8 @@ pub(super) struct TrunkSetup {
 pub(super) struct Opened {
     transport: Transport,
     bind: IpAddr,
+    /// What Contact and Via say instead.
+    public_address: Option<IpAddr>,
     id: TransportId,
 }
 
@@ -71,6 +74,21 @@ impl TrunkSetup {
             rtp_ports: config.endpoint.rtp_ports.ports().into_inner(),
             config: trunk.clone(),
         })
+    }
+
+    /// Asks the trunk's STUN server, if it has one, for our public address. A server that does not answer is no reason not
+    /// to start: a far end that answers where packets come from needs no address.
+    pub(super) async fn find_public_address(&mut self) {
+        let (None, Some(server)) = (self.config.public_address, &self.config.stun_server) else { return };
+        match stun::public_address(server, self.bind).await {
+            Ok(address) => {
+                tracing::info!(target: "outdial::sip", trunk = self.name, %address, "the public address by STUN");
+                self.public_address = Some(address);
+            }
+            Err(error) => {
+                tracing::warn!(target: "outdial::sip", trunk = self.name, %error, "no public address by STUN");
+            }
+        }
     }
 
     /// Opens, or shares, the trunk's transport and adds its account.
@@ -127,7 +145,9 @@ impl TrunkSetup {
     fn transport(&self, instance: &Instance, opened: &mut Vec<Opened>) -> Result<TransportId, PjError> {
         let kind = self.config.transport;
         let own = matches!(self.kind, TransportKind::Tls(_)) || self.config.local_port.is_some();
-        let shared = opened.iter().find(|other| !own && other.transport == kind && other.bind == self.bind);
+        let place = (kind, self.bind, self.public_address);
+        let shared =
+            opened.iter().find(|other| !own && (other.transport, other.bind, other.public_address) == place);
         if let Some(shared) = shared {
             return Ok(shared.id);
         }
@@ -136,7 +156,8 @@ impl TrunkSetup {
         let public_address = self.public_address.map(|address| address.to_string());
         let id = instance.add_transport(&self.kind, bind, port, public_address.as_deref())?;
         if !own {
-            opened.push(Opened { transport: kind, bind: self.bind, id });
+            let public_address = self.public_address;
+            opened.push(Opened { transport: kind, bind: self.bind, public_address, id });
         }
         Ok(id)
     }
@@ -273,8 +294,8 @@ impl Trunk {
         if other_certificate {
             // The connections of the calls that are up stay with the old one.
             let bind = Some(setup.bind).filter(|address| !address.is_unspecified());
-            let public_address = setup.public_address.map(|address| address.to_string());
-            settings.transport = instance.add_transport(&setup.kind, bind, 0, public_address.as_deref())?;
+            let public_address = settings.public_address.as_deref();
+            settings.transport = instance.add_transport(&setup.kind, bind, 0, public_address)?;
         }
         instance.modify_account(self.account, &settings)?;
         self.settings = settings;

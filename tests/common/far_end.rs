@@ -51,7 +51,8 @@ impl FarEnd {
         Self::at(UdpSocket::bind((ip, 0)).await.expect("loopback has ports"))
     }
 
-    fn at(socket: UdpSocket) -> Self {
+    /// At this socket.
+    pub fn at(socket: UdpSocket) -> Self {
         let (socket, address) = (Arc::new(socket), SocketAddr::from(([0, 0, 0, 0], 0)));
         let address = socket.local_addr().unwrap_or(address);
         let state = State {

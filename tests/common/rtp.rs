@@ -28,6 +28,8 @@ pub struct Rtp {
 /// What the next packet says.
 struct Stream {
     to: SocketAddr,
+    /// It answers where packets come from.
+    follows: bool,
     /// `None` for silence: no packets.
     tone: Option<f64>,
     ssrc: u32,
@@ -47,6 +49,7 @@ impl Rtp {
         let ssrc = u32::from(address.port()) << 16 | 0x5a5a;
         let stream = Stream {
             to,
+            follows: false,
             tone: Some(tone),
             ssrc,
             sequence: 1,
@@ -79,6 +82,11 @@ impl Rtp {
     /// Speaks to another address.
     pub fn send_to(&self, to: SocketAddr) {
         self.with(|stream| stream.to = to);
+    }
+
+    /// Answers where packets come from, from now on.
+    pub fn follow(&self) {
+        self.with(|stream| stream.follows = true);
     }
 
     /// Sends so many packets at once.
@@ -197,10 +205,13 @@ fn packet(stream: &mut Stream, tone: f64) -> Vec<u8> {
 
 async fn listen(socket: Arc<UdpSocket>, stream: Arc<Mutex<Stream>>) {
     let mut packet = [0; 2_048];
-    while let Ok((length, _)) = socket.recv_from(&mut packet).await {
+    while let Ok((length, from)) = socket.recv_from(&mut packet).await {
         let mut stream = stream.lock().expect("no test panics in here");
         let Some(payload) = packet[..length].get(12..).filter(|_| packet[1] & 0x7f == 0) else { continue };
         stream.packets += 1;
+        if stream.follows {
+            stream.to = from;
+        }
         let too_many = stream.heard.len().saturating_sub(WINDOW);
         stream.heard.drain(..too_many);
         stream.heard.extend(payload.iter().map(|code| decode_ulaw(*code)));

@@ -36,7 +36,11 @@ pub(crate) const SPEECH: &[Package] = &[
 ];
 
 /// What the tests run besides.
-pub(crate) const TEST: &[Package] = &[package("sip-tester", "sipp, the SIP peer of the tests")];
+pub(crate) const TEST: &[Package] = &[
+    package("sip-tester", "sipp, the SIP peer of the tests"),
+    package("iproute2", "the network namespaces of the tests behind a translation"),
+    package("iptables", "the translation in them"),
+];
 
 /// What leaving patches out takes besides.
 pub(crate) const PROOF: &[Package] =
