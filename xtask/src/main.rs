@@ -10,6 +10,7 @@ mod peers;
 mod rig;
 mod run;
 mod sanitizer;
+mod soak;
 mod test;
 mod tools;
 mod vendor;
@@ -43,6 +44,8 @@ enum Command {
     Docs(docs::Options),
     /// Have a fuzzer make up what the network sends and what the operator writes
     Fuzz(fuzz::Options),
+    /// Make calls at a steady rate while the PBX is killed, the disk is full and ports run out, and look what is left
+    Soak(soak::Options),
     /// Check formatting and lints, then run every test; installs missing packages first
     Test(test::Options),
 }
@@ -67,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Deny => deny::run(),
         Command::Docs(options) => docs::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }

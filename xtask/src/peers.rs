@@ -16,6 +16,9 @@ use clap::Subcommand;
 
 use system::System;
 
+/// Where Asterisk listens.
+pub(crate) const ASTERISK: &str = asterisk::ADDRESS;
+
 #[derive(Subcommand)]
 pub(crate) enum Options {
     /// Installs what is missing and starts the peers
