@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::call::CallEnd;
 
-/// See [`families`](../families/index.html).
+/// Stands where the counters are with the feature.
 #[derive(Default)]
 pub(crate) struct Metrics;
 
