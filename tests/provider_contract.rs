@@ -614,11 +614,14 @@ async fn no_wish_is_ignored(bench: &Bench) {
     let wishes = [
         ("Praxis", request(INSTANT_ECHO).caller_name("Praxis")),
         ("X-Campaign: 7", request(INSTANT_ECHO).header(Header::new("X-Campaign", "7").unwrap())),
+        ("Privacy: id", request(INSTANT_ECHO).hide_caller(true)),
         ("", request(INSTANT_ECHO).ring_timeout(Duration::from_secs(601))),
     ];
     for (sign, wish) in wishes {
         match (&bench.far_end, within("the dial", bench.provider().dial_with(wish)).await) {
             (FarEnd::Sandbox(sandbox), Ok(call)) => {
+                let answered = within("the answer", call.answered()).await;
+                assert!(answered.is_ok(), "{sign:?}: {answered:?}");
                 within("the end", call.hangup()).await;
                 let record = within("the record", sandbox.call_ended(call.id().as_str())).await;
                 assert!(record.invite.contains(sign), "{sign:?} is not in {}", record.invite);
