@@ -99,3 +99,7 @@ struct SpeechPage;
 #[cfg(all(doctest, feature = "prometheus"))]
 #[doc = include_str!("../docs/metrics.md")]
 struct MetricsPage;
+
+#[cfg(all(doctest, feature = "openai", feature = "elevenlabs", feature = "deepgram"))]
+#[doc = include_str!("../docs/speech-adapters.md")]
+struct SpeechAdapters;

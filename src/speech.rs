@@ -31,6 +31,9 @@
 //!   call; [`Recording`] is a prompt to fall back on when nobody can speak. Each failure is told, as
 //!   [`CallEvent::SpeechFailed`](crate::call::CallEvent::SpeechFailed) among the call's events too.
 //!
+//! - Adapters to services on the network, each with a cargo feature of its own: `OpenAiSynthesizer` (`openai`),
+//!   `ElevenLabs` (`elevenlabs`) and `Deepgram` (`deepgram`). `Access` says where a service is and which key it wants.
+//!
 //! A host with a pipeline of its own uses [`Call::audio`] and none of this. [`say`] and [`transcribe`] are for those who
 //! hold the streams and want one half.
 //!
@@ -48,12 +51,18 @@ mod activity;
 mod call;
 mod conversation;
 mod convert;
+#[cfg(feature = "deepgram")]
+mod deepgram;
+#[cfg(feature = "elevenlabs")]
+mod elevenlabs;
 mod error;
 #[cfg(feature = "espeak")]
 mod espeak;
 mod fallback;
 #[cfg(feature = "flite")]
 mod flite;
+#[cfg(feature = "openai")]
+mod openai;
 #[cfg(feature = "pocketsphinx")]
 mod pocketsphinx;
 #[cfg(any(feature = "espeak", feature = "flite", feature = "pocketsphinx"))]
@@ -61,6 +70,8 @@ mod process;
 mod recording;
 mod say;
 mod script;
+#[cfg(feature = "_service")]
+mod service;
 mod synthesizer;
 mod text;
 mod transcribe;
@@ -70,17 +81,25 @@ mod wave;
 
 pub use activity::{VoiceActivity, VoiceChange};
 pub use conversation::{BargeIn, Conversation};
+#[cfg(feature = "deepgram")]
+pub use deepgram::Deepgram;
+#[cfg(feature = "elevenlabs")]
+pub use elevenlabs::ElevenLabs;
 pub use error::{AdapterError, Failure};
 #[cfg(feature = "espeak")]
 pub use espeak::Espeak;
 pub use fallback::{FallbackSynthesizer, FallbackTranscriber};
 #[cfg(feature = "flite")]
 pub use flite::Flite;
+#[cfg(feature = "openai")]
+pub use openai::OpenAiSynthesizer;
 #[cfg(feature = "pocketsphinx")]
 pub use pocketsphinx::Pocketsphinx;
 pub use recording::Recording;
 pub use say::{SayError, say};
 pub use script::Spoken;
+#[cfg(feature = "_service")]
+pub use service::{Access, ApiKey, Limits};
 pub use synthesizer::{Piece, Speech, SpeechSink, Stopped, Synthesizer};
 pub use text::Text;
 pub use transcribe::transcribe;

@@ -26,7 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("secrets", &["ecma", "timestamp"]),
     ("sip", &["audio", "call", "config", "pj", "provider", "secrets"]),
     // Text and sound on one side, the handle of a call on the other: nothing of who carries it.
-    ("speech", &["audio", "call"]),
+    // An adapter reads its service's key.
+    ("speech", &["audio", "call", "secrets"]),
     ("twilio", &["audio", "call", "config", "provider", "secrets"]),
     ("usage", &["call", "provider", "timestamp"]),
 ];

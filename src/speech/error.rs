@@ -48,6 +48,28 @@ pub enum AdapterError {
         /// The service's own words.
         message: String,
     },
+    /// The service does not know the key, or the key may not do this.
+    #[error("{service} does not accept the key ({status}): {message}")]
+    Unauthorized {
+        /// The service.
+        service: String,
+        /// The HTTP status: 401 or 403.
+        status: u16,
+        /// The service's own words.
+        message: String,
+    },
+    /// The account's quota is used up, or there were too many requests.
+    #[error("{service} has reached a limit of the account ({status}): {message}")]
+    Limited {
+        /// The service.
+        service: String,
+        /// The HTTP status, 429 as a rule, or the code with which the WebSocket was closed.
+        status: u16,
+        /// How long to wait, where the service says it (`Retry-After`).
+        retry_after: Option<Duration>,
+        /// The service's own words.
+        message: String,
+    },
     /// The service's answer ended before it was complete.
     #[error("the answer of {service} was cut off")]
     CutOff {
@@ -98,6 +120,8 @@ impl AdapterError {
             Self::Program { .. } => "program",
             Self::Connection { .. } => "connection",
             Self::Refused { .. } => "refused",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Limited { .. } => "limited",
             Self::CutOff { .. } => "cut_off",
             Self::Malformed { .. } => "malformed",
             Self::TimedOut { .. } => "timed_out",
