@@ -31,7 +31,8 @@
 //!   call; [`Recording`] is a prompt to fall back on when nobody can speak. Each failure is told, as
 //!   [`CallEvent::SpeechFailed`](crate::call::CallEvent::SpeechFailed) among the call's events too.
 //!
-//! - Adapters to services on the network, each with a cargo feature of its own: `OpenAiSynthesizer` (`openai`),
+//! - Adapters to services on the network, each with a cargo feature of its own: `OpenAiSynthesizer` and
+//!   `OpenAiTranscriber` (`openai`),
 //!   `ElevenLabs` (`elevenlabs`) and `Deepgram` (`deepgram`). `Access` says where a service is and which key it wants.
 //!
 //! A host with a pipeline of its own uses [`Call::audio`] and none of this. [`say`] and [`transcribe`] are for those who
@@ -92,7 +93,7 @@ pub use fallback::{FallbackSynthesizer, FallbackTranscriber};
 #[cfg(feature = "flite")]
 pub use flite::Flite;
 #[cfg(feature = "openai")]
-pub use openai::OpenAiSynthesizer;
+pub use openai::{OpenAiSynthesizer, OpenAiTranscriber};
 #[cfg(feature = "pocketsphinx")]
 pub use pocketsphinx::Pocketsphinx;
 pub use recording::Recording;

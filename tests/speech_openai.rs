@@ -14,12 +14,13 @@ use axum::http::HeaderValue;
 use common::phone::request;
 use common::voice::{Tones, words_in};
 use common::{trunk, within};
-use outdial::audio::{MarkOutcome, SampleRate};
+use outdial::audio::{MarkOutcome, SampleRate, listen};
 use outdial::call::CallEvent;
 use outdial::provider::DialProvider;
 use outdial::secrets::{SecretRef, Secrets, Store};
 use outdial::speech::{
-    Access, AdapterError, ApiKey, FallbackSynthesizer, OpenAiSynthesizer, Piece, Speech, Synthesizer, Text,
+    Access, AdapterError, ApiKey, Espeak, FallbackSynthesizer, OpenAiSynthesizer, OpenAiTranscriber, Piece,
+    Speech, Synthesizer, Text, Transcriber, TranscriptEvent,
 };
 use outdial_sandbox::Sandbox;
 use services::http::{Service, cut_off, in_parts, refusal, whole};
@@ -273,6 +274,106 @@ async fn the_key_is_shown_nowhere() {
     assert!(log.contains("asking again") && log.contains("hyper"), "the log has been read");
     assert!(!shown.contains("marker"), "{shown}");
     assert_eq!(log.lines().find(|line| line.contains("marker")), None);
+}
+
+/// Somebody says two sentences with a pause between them; frames of 20 ms.
+async fn two_sentences() -> Vec<i16> {
+    let mut samples = vec![0; 16_000];
+    for sentence in ["The meeting is on Tuesday.", "Please bring the contract."] {
+        let spoken = said(Espeak::default().synthesize(sentence.into(), SampleRate::Hz16000)).await;
+        let (mut resampled, step) = (Vec::new(), f64::from(spoken.hz) / 16_000.0);
+        let mut at = 0.0;
+        while (at as usize) < spoken.samples.len() {
+            resampled.push(spoken.samples[at as usize]);
+            at += step;
+        }
+        samples.extend(resampled);
+        samples.extend([0; 24_000]);
+    }
+    samples
+}
+
+/// What comes of a callee who says them to a service.
+async fn listened(service: &Service) -> (Vec<String>, &'static str) {
+    let ears = OpenAiTranscriber::new(access(&service.url())).unwrap().language("en").prompt("Outdial");
+    let (listener, mut sink) = listen(SampleRate::Hz16000, Duration::from_secs(60));
+    for frame in two_sentences().await.chunks_exact(320) {
+        sink.push(frame, false);
+    }
+    drop(sink);
+    let mut transcription = ears.transcribe(listener);
+    let mut events = Vec::new();
+    while let Some(event) = within("an event", transcription.next()).await {
+        events.push(match event {
+            Ok(TranscriptEvent::Final(words)) => {
+                assert!(words.end > words.start, "{words:?}");
+                words.text
+            }
+            Ok(TranscriptEvent::SpeechStarted { .. }) => "start".to_owned(),
+            Ok(TranscriptEvent::SpeechEnded { .. }) => "end".to_owned(),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => return (events, error.kind()),
+        });
+    }
+    (events, "-")
+}
+
+#[tokio::test]
+async fn each_utterance_is_understood_from_a_recording_of_its_own() {
+    let service = Service::start(|nth, _| async move {
+        match nth {
+            // A fault is tried again.
+            0 => refusal(503, ""),
+            1 => whole(200, "application/json", r#"{"text":" first "}"#),
+            _ => {
+                whole(200, "application/json", r#"{"text":"second","usage":{"type":"duration","seconds":2}}"#)
+            }
+        }
+    })
+    .await;
+    let (mut events, kind) = listened(&service).await;
+    assert_eq!(kind, "-");
+    // The words of the first may come before or after the second begins.
+    let place = events.iter().position(|event| event == "first").expect("the first words");
+    events.remove(place);
+    assert_eq!(events, ["start", "end", "start", "end", "second"]);
+    let asked = service.asked();
+    assert_eq!(asked.len(), 3);
+    for asked in asked {
+        assert_eq!(asked.uri.path(), "/audio/transcriptions");
+        assert_eq!(asked.header("authorization"), format!("Bearer {KEY}"));
+        let body = String::from_utf8_lossy(&asked.body).into_owned();
+        for part in [
+            "name=\"model\"\r\n\r\ngpt-4o-mini-transcribe",
+            "name=\"language\"\r\n\r\nen",
+            "name=\"prompt\"\r\n\r\nOutdial",
+            "name=\"response_format\"\r\n\r\njson",
+            "filename=\"speech.wav\"",
+        ] {
+            assert!(body.contains(part), "{part}");
+        }
+        let wav = asked.body.windows(4).position(|bytes| bytes == b"RIFF").expect("a WAV file");
+        let mut file = hound::WavReader::new(&asked.body[wav..]).unwrap();
+        assert_eq!((file.spec().sample_rate, file.spec().channels), (16_000, 1));
+        // A sentence with its margins, and no more of the pause.
+        assert!((16_000..4 * 16_000).contains(&file.duration()), "{}", file.duration());
+        assert!(file.samples::<i16>().any(|sample| sample.unwrap().unsigned_abs() > 2_000));
+    }
+}
+
+#[tokio::test]
+async fn a_recogniser_that_is_refused_or_not_understood_ends_with_the_error() {
+    for (status, body, kind, count) in [
+        (401, "{}", "unauthorized", 1),
+        (500, "", "refused", 2),
+        (200, "no JSON", "malformed", 1),
+        (200, r#"{"words":"first"}"#, "malformed", 1),
+    ] {
+        let service = Service::start(move |_, _| async move { refusal(status, body) }).await;
+        let (events, found) = listened(&service).await;
+        assert_eq!((found, service.asked().len()), (kind, count), "{body}: {events:?}");
+        assert_eq!(events[0], "start");
+    }
 }
 
 /// Over a call: the words are heard in the service's 24 kHz, and another voice goes on when it fails.

@@ -1,8 +1,11 @@
 //! OpenAI's audio interface over HTTP, which servers of one's own have too.
 
 mod synthesizer;
+mod transcriber;
+mod utterance;
 
 pub use synthesizer::OpenAiSynthesizer;
+pub use transcriber::OpenAiTranscriber;
 
 use super::service::Credential;
 
