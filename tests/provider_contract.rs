@@ -9,7 +9,7 @@ mod fake_twilio;
 use std::time::Duration;
 
 use common::phone::request;
-use common::sound::{hear, likeness, mu_law_position, sweep, tone_share};
+use common::sound::{assert_came_back, hear, likeness, mu_law_position, sweep, tone_share};
 use common::{Story, trunk, within};
 use fake_twilio::FakeTwilio;
 use futures_util::future::join_all;
@@ -289,12 +289,8 @@ async fn converse(bench: &Bench, rate: SampleRate) {
     );
     sent.unwrap();
     assert_eq!(within("the drain", audio.speaker.drain()).await, MarkOutcome::Played);
-    within("the end", call.hangup()).await;
-    // Five parts of it, of which the middle one counts: on a busy machine a part may be torn.
-    let mut alike = [200, 420, 640, 860, 1_080]
-        .map(|from| likeness(rate, &said[rate.samples(from)..rate.samples(from + 120)], &heard));
-    alike.sort_by(f64::total_cmp);
-    assert!(alike[2] > 0.95, "at {rate} the echo had likenesses of {alike:?}");
+    let media = within("the end", call.hangup()).await.media.expect("it was answered");
+    assert_came_back(&format!("the echo at {rate}"), rate, &said, &heard, 0.95, &media);
     let there = bench.heard_by_the_callee(&call).await;
     let part =
         &sweep(SampleRate::Hz8000, 1_500)[SampleRate::Hz8000.samples(600)..SampleRate::Hz8000.samples(800)];

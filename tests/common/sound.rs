@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use audio_codec_algorithms::{decode_ulaw, encode_ulaw};
 use outdial::audio::{Listener, SampleRate};
+use outdial::call::MediaStats;
 
 /// A signal that is like itself nowhere else: a sweep through the telephone band with a slow swell, between silence
 /// of 20 ms.
@@ -59,25 +60,89 @@ pub async fn hear(listener: &mut Listener, count: usize) -> Vec<i16> {
 /// over all delays, 1 for the same and 0 for nothing in common. Both at `rate`; they are compared at 8 kHz, where
 /// the whole of [`sweep`] is.
 pub fn likeness(rate: SampleRate, sent: &[i16], heard: &[i16]) -> f64 {
-    let step = (rate.hz() / 8_000) as usize;
-    let thin =
-        |samples: &[i16]| -> Vec<f32> { samples.iter().step_by(step).map(|s| f32::from(*s)).collect() };
-    let (sent, heard) = (thin(sent), thin(heard));
+    most_alike(&thinned(rate, sent), &thinned(rate, heard)).0
+}
+
+/// How alike each 20 ms of `sent` are to what came of them. Each piece is looked for where it belongs, behind the one before;
+/// where three in a row are not there, the sound is looked for anew. A frame that was left out on the way, or made up by a
+/// jitter buffer, tears the piece that it is in, and perhaps the next ones, and leaves the others whole.
+pub fn likenesses(rate: SampleRate, sent: &[i16], heard: &[i16]) -> Vec<f64> {
+    const LOST: usize = 3;
+    let (sent, heard) = (thinned(rate, sent), thinned(rate, heard));
+    let [piece, slack, longer] = [20, 60, 120].map(|ms| SampleRate::Hz8000.samples(ms));
+    let within = |at: isize| usize::try_from(at).unwrap_or_default().min(heard.len());
+    let (mut delay, mut missed) = (0, LOST);
+    let pieces = (0..sent.len() / piece).map(|index| {
+        let begins = index * piece;
+        if missed >= LOST {
+            // A longer piece fits at one place only.
+            let longer = &sent[begins..sent.len().min(begins + longer)];
+            let (likeness, at) = most_alike(longer, &heard);
+            delay = if likeness > 0.8 { at as isize - begins as isize } else { delay };
+            missed = 0;
+        }
+        let belongs = begins as isize + delay;
+        let from = within(belongs - slack as isize);
+        let window = &heard[from..within(belongs + (piece + slack) as isize)];
+        let (likeness, at) = most_alike(&sent[begins..begins + piece], window);
+        if likeness > 0.8 {
+            (delay, missed) = ((from + at) as isize - begins as isize, 0);
+        } else {
+            missed += 1;
+        }
+        likeness
+    });
+    pieces.collect()
+}
+
+/// Asserts that what was said came back: no more than one in ten of its frames of 20 ms is unlike what was said, and of what
+/// the call itself says was lost on the way. On a busy machine the far end's packets come late now and then, and a jitter
+/// buffer makes up a frame or leaves one out; or we ourselves come too late for a frame.
+pub fn assert_came_back(
+    what: &str,
+    rate: SampleRate,
+    said: &[i16],
+    heard: &[i16],
+    least: f64,
+    media: &MediaStats,
+) {
+    // Between the silences at both ends.
+    let said = &said[rate.frame_len()..said.len() - rate.frame_len()];
+    let alike = likenesses(rate, said, heard);
+    let torn = alike.iter().filter(|likeness| **likeness <= least).count();
+    let gone = media.packets_lost + media.packets_discarded + media.frames_dropped;
+    // One that is gone tears the frame behind it too.
+    let most = alike.len() / 10 + 2 * usize::try_from(gone).unwrap_or(usize::MAX / 2);
+    assert!(
+        torn <= most,
+        "{what}: {torn} of {} frames are torn, {gone} were lost: {alike:.2?}\n{media:?}",
+        alike.len()
+    );
+}
+
+/// A signal at 8 kHz.
+fn thinned(rate: SampleRate, samples: &[i16]) -> Vec<f32> {
+    samples.iter().step_by((rate.hz() / 8_000) as usize).map(|sample| f32::from(*sample)).collect()
+}
+
+/// The highest normalised correlation of a piece with a part of `heard`, and where that part begins.
+fn most_alike(piece: &[f32], heard: &[f32]) -> (f64, usize) {
     let square = |samples: &[f32]| -> f32 { samples.iter().map(|s| s * s).sum() };
-    let (energy, mut own) = (square(&sent), square(&heard[..sent.len()]));
-    let mut best: f32 = 0.0;
-    for (at, window) in heard.windows(sent.len()).enumerate() {
+    let energy = square(piece);
+    let mut own = heard.get(..piece.len()).map_or(0.0, square);
+    let mut best = (0.0, 0);
+    for (at, window) in heard.windows(piece.len()).enumerate() {
         if at > 0 {
-            let (gone, come) = (heard[at - 1], heard[at + sent.len() - 1]);
+            let (gone, come) = (heard[at - 1], heard[at + piece.len() - 1]);
             own = (own + come * come - gone * gone).max(0.0);
         }
-        let product: f32 = sent.iter().zip(window).map(|(s, h)| s * h).sum();
+        let product: f32 = piece.iter().zip(window).map(|(s, h)| s * h).sum();
         // Rounding leaves a little of the energy of louder windows; silence is like nothing.
-        if own > energy / 100.0 {
-            best = best.max(product / (energy * own).sqrt());
+        if own > energy / 100.0 && product > best.0 * (energy * own).sqrt() {
+            best = (product / (energy * own).sqrt(), at);
         }
     }
-    f64::from(best)
+    (f64::from(best.0), best.1)
 }
 
 /// The share of a signal's energy at a frequency, 0 to 1 (Goertzel).
