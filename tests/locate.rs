@@ -288,7 +288,9 @@ async fn a_dial_that_is_dropped_when_its_invite_has_left_is_cancelled() {
     names.zone.lock().unwrap().silent.insert(name("pbx.test"));
     let config = names.udp(&format!("pbx.test:{}", server.port()));
     let phone = Phone::start(&(config.trim_end().to_owned() + "\n" + &trunk::account(&sandbox))).await;
-    let mut dial = phone.endpoint().dial_with(request(RINGS_FOR_EVER));
+    // Its own end by the ring limit is far away.
+    let forever = request(RINGS_FOR_EVER).ring_timeout(Duration::from_secs(HOUR.into()));
+    let mut dial = phone.endpoint().dial_with(forever);
     // Looked at once, by which the order is given, and never again: its answer lies there unread when it is dropped.
     let waits = poll_fn(|context| Poll::Ready(dial.as_mut().poll(context).is_pending())).await;
     assert!(waits, "no server is known yet");

@@ -291,7 +291,8 @@ async fn a_stream_without_signature_or_the_call_s_token_is_turned_away_and_the_t
 #[tokio::test]
 async fn a_dial_that_is_dropped_when_twilio_has_the_call_is_hung_up() {
     let bench = Bench::start().await;
-    let mut dial = bench.twilio.dial_with(request(RINGS));
+    // Its own end by the ring limit is far away.
+    let mut dial = bench.twilio.dial_with(request(RINGS).ring_timeout(Duration::from_secs(600)));
     // Looked at once, by which the order is given, and never again: the call lies there unread when it is dropped.
     let waits = poll_fn(|context| Poll::Ready(dial.as_mut().poll(context).is_pending())).await;
     assert!(waits);

@@ -69,7 +69,7 @@ pub fn likeness(rate: SampleRate, sent: &[i16], heard: &[i16]) -> f64 {
 pub fn likenesses(rate: SampleRate, sent: &[i16], heard: &[i16]) -> Vec<f64> {
     const LOST: usize = 3;
     let (sent, heard) = (thinned(rate, sent), thinned(rate, heard));
-    let [piece, slack, longer] = [20, 60, 120].map(|ms| SampleRate::Hz8000.samples(ms));
+    let [piece, slack, longer, far] = [20, 60, 120, 1_500].map(|ms| SampleRate::Hz8000.samples(ms));
     let within = |at: isize| usize::try_from(at).unwrap_or_default().min(heard.len());
     let (mut delay, mut missed) = (0, LOST);
     let pieces = (0..sent.len() / piece).map(|index| {
@@ -77,8 +77,9 @@ pub fn likenesses(rate: SampleRate, sent: &[i16], heard: &[i16]) -> Vec<f64> {
         if missed >= LOST {
             // A longer piece fits at one place only.
             let longer = &sent[begins..sent.len().min(begins + longer)];
-            let (likeness, at) = most_alike(longer, &heard);
-            delay = if likeness > 0.8 { at as isize - begins as isize } else { delay };
+            let from = within(begins as isize + delay - slack as isize);
+            let (likeness, at) = most_alike(longer, &heard[from..heard.len().min(from + far)]);
+            delay = if likeness > 0.8 { (from + at) as isize - begins as isize } else { delay };
             missed = 0;
         }
         let belongs = begins as isize + delay;
