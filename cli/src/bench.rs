@@ -12,6 +12,7 @@ mod resources;
 mod rig;
 mod setup;
 mod sip;
+mod speech;
 mod spread;
 mod talk;
 
@@ -34,6 +35,7 @@ enum What {
     Capacity(capacity::CapacityCommand),
     Floor(floor::FloorCommand),
     Setup(setup::SetupCommand),
+    Speech(speech::SpeechCommand),
     Plot(plot::PlotCommand),
     /// The callee and RTP reflector that the others start
     #[command(hide = true)]
@@ -46,6 +48,7 @@ impl BenchCommand {
             What::Capacity(command) => command.run().await,
             What::Floor(command) => command.run(),
             What::Setup(command) => command.run().await,
+            What::Speech(command) => command.run().await,
             What::Plot(command) => command.run(),
             What::Callee(command) => command.run(),
         }

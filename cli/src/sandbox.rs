@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use outdial_sandbox::{Builder, Sandbox, ServerCertificate, SrtpPolicy};
+use outdial_sandbox::{Builder, Sandbox, ServerCertificate, Speech, SrtpPolicy};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
@@ -66,6 +66,12 @@ pub(crate) struct SandboxCommand {
     /// What +12025550101 says
     #[arg(long, value_name = "TEXT")]
     greeting: Option<String>,
+    /// What it says when the caller has spoken, in the place of the tone behind its greeting
+    #[arg(long, value_name = "TEXT")]
+    reply: Option<String>,
+    /// Which voice speaks
+    #[arg(long, value_enum, default_value = "auto")]
+    voice: Voice,
     /// End when standard input does: for programs that start a sandbox
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -93,6 +99,16 @@ enum Srtp {
     Off,
     Optional,
     Required,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Voice {
+    /// Whatever is installed
+    Auto,
+    EspeakNg,
+    Flite,
+    /// Needs nothing installed
+    Melodies,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -184,6 +200,15 @@ impl SandboxCommand {
         if let Some(greeting) = &self.greeting {
             builder = builder.greeting(greeting);
         }
+        if let Some(reply) = &self.reply {
+            builder = builder.reply(reply);
+        }
+        builder = builder.speech(match self.voice {
+            Voice::Auto => Speech::Auto,
+            Voice::EspeakNg => Speech::EspeakNg,
+            Voice::Flite => Speech::Flite,
+            Voice::Melodies => Speech::Melodies,
+        });
         if self.no_password {
             builder = builder.without_authentication();
         }

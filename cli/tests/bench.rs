@@ -75,3 +75,13 @@ fn setup_counts_calls_that_were_answered() {
         assert!(invite.iter().zip(answer).all(|(invite, answer)| *invite <= answer), "{report}");
     }
 }
+
+#[test]
+fn speech_is_timed_from_text_to_silence() {
+    let report = bench(&["speech", "--calls", "1", "--rounds", "2"]);
+    // A word waits for the next packet at most, and then for its way back.
+    for key in ["first_packet_ms", "to_transcriber_ms", "barge_in_ms"] {
+        spread(&report, key);
+    }
+    assert!(number(&report, "not_interrupted") == 0.0, "{report}");
+}
