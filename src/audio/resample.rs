@@ -1,10 +1,12 @@
 //! Conversion between the application rate and the wire rate.
 
+mod convolution;
 mod filter;
 
 use std::fmt;
 
-use filter::{Filter, Part};
+use convolution::{convert, to_pcm};
+use filter::Filter;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
@@ -102,61 +104,10 @@ impl Resampler {
     }
 }
 
-/// [`convert_with`] in the widest vectors that the processor has.
-fn convert(filter: &Filter, kinds: &[f32], output: &mut [i16]) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = pulp::x86::V3::try_new() {
-        return avx2.vectorize(
-            #[inline(always)]
-            || convert_with::<true>(filter, kinds, output),
-        );
-    }
-    // Where no instruction does it, adding a product in one step is a slow function.
-    convert_with::<{ cfg!(target_arch = "aarch64") }>(filter, kinds, output);
-}
-
-/// Output samples that are made at a time: as many as fit the registers, and a divisor of every block.
-const LANES: usize = 40;
-
-/// Adds up, for each place of an output sample in a turn, what the kinds of input sample give to it.
-#[inline(always)]
-fn convert_with<const FUSED: bool>(filter: &Filter, kinds: &[f32], output: &mut [i16]) {
-    let Filter { up, down, parts } = filter;
-    let kind_len = kinds.len() / down;
-    for (place, parts) in parts.chunks_exact(*down).enumerate() {
-        for group in 0..output.len() / up / LANES {
-            let mut sums = [0.0; LANES];
-            for (part, samples) in parts.iter().zip(kinds.chunks_exact(kind_len)) {
-                add_convolution::<FUSED>(&mut sums, part, &samples[group * LANES..]);
-            }
-            let places = output[group * LANES * up..].iter_mut().skip(place).step_by(*up);
-            for (to, sum) in places.zip(sums) {
-                *to = to_pcm(sum);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn add_convolution<const FUSED: bool>(sums: &mut [f32; LANES], part: &Part, samples: &[f32]) {
-    let windows = samples[part.start..].windows(LANES);
-    for (&coefficient, window) in part.coefficients.iter().zip(windows) {
-        for (sum, &sample) in sums.iter_mut().zip(window) {
-            *sum = if FUSED { sample.mul_add(coefficient, *sum) } else { *sum + coefficient * sample };
-        }
-    }
-}
-
 impl fmt::Debug for Resampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resampler").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
     }
-}
-
-/// Rounds to the nearest sample; what is too loud for 16 bits is limited (a cast saturates), not wrapped.
-#[inline(always)]
-fn to_pcm(sample: f32) -> i16 {
-    (sample + 0.5_f32.copysign(sample)) as i16
 }
 
 /// Converts a whole clip between any two rates, with no delay: sample `n` of the result is the sound at
