@@ -30,7 +30,7 @@ pub(crate) fn libraries(context: &Context) -> Result<(), String> {
     let mut shim = compiler(context);
     shim.warnings(true);
     shim.files(
-        ["pool_debug", "random", "rtp_source", "rtp_transport", "shim"]
+        ["pool_debug", "prefetch", "random", "rtp_source", "rtp_transport", "shim"]
             .map(|name| context.package.join(format!("c/{name}.c"))),
     );
 
@@ -42,7 +42,10 @@ pub(crate) fn libraries(context: &Context) -> Result<(), String> {
         pjproject.files(existing(&folder, library.files)?);
         for diverted in files::DIVERTED.iter().filter(|diverted| diverted.sources == library.sources) {
             let mut own = compiler(context);
-            own.flag("-w").define(diverted.theirs, diverted.ours);
+            own.flag("-w");
+            for (theirs, ours) in diverted.functions {
+                own.define(theirs, *ours);
+            }
             own.files(existing(&folder, &[diverted.file])?);
             let objects = own.try_compile_intermediates();
             pjproject

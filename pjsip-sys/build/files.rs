@@ -12,28 +12,29 @@ pub(crate) struct Library {
     pub(crate) files: &'static [&'static str],
 }
 
-/// A file that calls a function of ours instead of one of PJSIP's, which has the same parameters.
+/// A file that calls functions of ours instead of PJSIP's, which have the same parameters.
 pub(crate) struct Diverted {
     pub(crate) sources: &'static str,
     pub(crate) file: &'static str,
-    pub(crate) theirs: &'static str,
-    pub(crate) ours: &'static str,
+    /// Their name of each, and ours.
+    pub(crate) functions: &'static [(&'static str, &'static str)],
 }
 
 pub(crate) const DIVERTED: &[Diverted] = &[
-    // Calls get the media transport of `c/rtp_transport.c`.
+    // Calls get the media transport of `c/rtp_transport.c`, and SRTP's above it only where something may be encrypted.
     Diverted {
         sources: "pjsip/src/pjsua-lib",
         file: "pjsua_media",
-        theirs: "pjmedia_transport_udp_attach",
-        ours: "pjsys_rtp_transport_attach",
+        functions: &[
+            ("pjmedia_transport_udp_attach", "pjsys_rtp_transport_attach"),
+            ("pjmedia_transport_srtp_create", "pjsys_srtp_transport_create"),
+        ],
     },
     // Jitter is measured at the arrival of a packet, not when it is looked at.
     Diverted {
         sources: "pjmedia/src/pjmedia",
         file: "rtcp",
-        theirs: "pj_get_timestamp",
-        ours: "pjsys_arrival_timestamp",
+        functions: &[("pj_get_timestamp", "pjsys_arrival_timestamp")],
     },
 ];
 

@@ -1,5 +1,6 @@
 #include "rtp_transport.h"
 
+#include "prefetch.h"
 #include "rtp_source.h"
 
 #include <pjlib.h>
@@ -10,10 +11,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* Packets taken by one system call, and calls in a row: more than 32 packets in 20 ms are no telephone call, and wait
- * in the socket's buffer, or are lost there. */
-#define BATCH 8
-#define ROUNDS 4
+/* Packets taken at a time: more than 32 in 20 ms are no telephone call, and wait in the socket's buffer, or are lost
+ * there. */
+#define MOST 32
+/* A far end that sent one packet to each of so many polls is even: the next one is expected at the next poll. */
+#define EVEN 50
+/* What has waited for longer than the packets are apart has another one behind it. */
+#define LONG_WAIT_NS 20000000
 
 /* Who gets the packets. */
 struct listener {
@@ -32,6 +36,8 @@ struct rtp_transport {
     pj_bool_t offers_mux;
     atomic_bool running;
     atomic_flag polled;
+    /* Polls in a row that found one RTP packet; whoever has `polled` has it too. */
+    unsigned even;
     /* Guards all below: the control thread attaches and detaches, a media thread receives and sends. It is never held
      * during a callback or a system call. */
     pthread_mutex_t mutex;
@@ -75,23 +81,16 @@ static pj_uint64_t monotonic(void)
     return (pj_uint64_t)nanoseconds(&now);
 }
 
-/* What to add to the kernel's stamps, which are of the wall clock, for PJLIB's, which are monotonic. */
-static pj_int64_t wall_to_monotonic(void)
-{
-    struct timespec wall, monotonic;
-    clock_gettime(CLOCK_REALTIME, &wall);
-    clock_gettime(CLOCK_MONOTONIC, &monotonic);
-    return nanoseconds(&monotonic) - nanoseconds(&wall);
-}
-
-static pj_uint64_t arrival_of(struct msghdr *message, pj_int64_t to_monotonic)
+/* How long a packet was in its socket: the kernel's stamps are of the wall clock. */
+static pj_int64_t waited_for(struct msghdr *message)
 {
     struct cmsghdr *control;
     for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
         if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_TIMESTAMPNS) {
-            struct timespec stamp;
+            struct timespec stamp, wall;
             pj_memcpy(&stamp, CMSG_DATA(control), sizeof(stamp));
-            return (pj_uint64_t)(nanoseconds(&stamp) + to_monotonic);
+            clock_gettime(CLOCK_REALTIME, &wall);
+            return nanoseconds(&wall) - nanoseconds(&stamp);
         }
     }
     return 0;
@@ -191,52 +190,42 @@ static void deliver_rtcp(struct rtp_transport *self, const struct listener *list
 
 typedef void deliver(struct rtp_transport *, const struct listener *, void *, pj_ssize_t, pj_sockaddr *);
 
+/* With `even` looks behind a packet only if that one has waited: to find nothing costs half of what a packet costs. */
 static unsigned receive(struct rtp_transport *self, pj_sock_t socket, const struct listener *listener,
-                        deliver *deliver)
+                        deliver *deliver, pj_bool_t even)
 {
-    char packets[BATCH][PJMEDIA_MAX_MTU];
-    char controls[BATCH][CMSG_SPACE(sizeof(struct timespec))];
-    pj_sockaddr sources[BATCH];
-    struct iovec parts[BATCH];
-    struct mmsghdr messages[BATCH];
-    unsigned round, total = 0;
-    pj_int64_t to_monotonic = 0;
+    char packet[PJMEDIA_MAX_MTU];
+    char control[CMSG_SPACE(sizeof(struct timespec))];
+    pj_sockaddr source;
+    struct iovec part = {packet, sizeof(packet)};
+    unsigned count;
 
-    for (round = 0; round < ROUNDS; ++round) {
-        int count, i;
-        for (i = 0; i < BATCH; ++i) {
-            struct msghdr *header = &messages[i].msg_hdr;
-            parts[i].iov_base = packets[i];
-            parts[i].iov_len = sizeof(packets[i]);
-            header->msg_name = &sources[i];
-            header->msg_namelen = sizeof(sources[i]);
-            header->msg_iov = &parts[i];
-            header->msg_iovlen = 1;
-            header->msg_control = controls[i];
-            header->msg_controllen = sizeof(controls[i]);
-            header->msg_flags = 0;
-        }
-        count = recvmmsg((int)socket, messages, BATCH, MSG_DONTWAIT, NULL);
-        if (count <= 0)
+    for (count = 0; count < MOST;) {
+        struct msghdr message = {.msg_name = &source,
+                                 .msg_namelen = sizeof(source),
+                                 .msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof(control)};
+        pj_int64_t waited;
+        ssize_t length = recvmsg((int)socket, &message, MSG_DONTWAIT);
+        if (length < 0)
             break;
-        if (!to_monotonic)
-            to_monotonic = wall_to_monotonic();
-        for (i = 0; i < count; ++i) {
-            /* What does not fit is no packet of ours. Keep-alive packets may be empty. */
-            if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) || !is_set(&sources[i]))
-                continue;
-            /* It was detached by a callback, or meanwhile. */
-            if (!atomic_load_explicit(&self->running, memory_order_acquire))
-                break;
-            arrival = arrival_of(&messages[i].msg_hdr, to_monotonic);
-            deliver(self, listener, packets[i], (pj_ssize_t)messages[i].msg_len, &sources[i]);
-            arrival = 0;
-            ++total;
-        }
-        if (count < BATCH)
+        ++count;
+        /* What does not fit is no packet of ours. Keep-alive packets may be empty. */
+        if ((message.msg_flags & MSG_TRUNC) || !is_set(&source))
+            continue;
+        /* It was detached by a callback, or meanwhile. */
+        if (!atomic_load_explicit(&self->running, memory_order_acquire))
+            break;
+        waited = waited_for(&message);
+        arrival = monotonic() - (pj_uint64_t)waited;
+        deliver(self, listener, packet, length, &source);
+        arrival = 0;
+        if (even && waited < LONG_WAIT_NS)
             break;
     }
-    return total;
+    return count;
 }
 
 unsigned pjsys_rtp_transport_poll(pjmedia_transport *tp, pj_bool_t rtcp)
@@ -250,12 +239,18 @@ unsigned pjsys_rtp_transport_poll(pjmedia_transport *tp, pj_bool_t rtcp)
     if (atomic_flag_test_and_set_explicit(&self->polled, memory_order_acquire))
         return 0;
     listener = take_listener(self);
-    count = receive(self, self->sockets.rtp_sock, &listener, &deliver_rtp);
+    count = receive(self, self->sockets.rtp_sock, &listener, &deliver_rtp, self->even >= EVEN);
+    self->even = count == 1 ? PJ_MIN(self->even + 1, EVEN) : 0;
     if (rtcp)
-        count += receive(self, self->sockets.rtcp_sock, &listener, &deliver_rtcp);
+        count += receive(self, self->sockets.rtcp_sock, &listener, &deliver_rtcp, PJ_FALSE);
     release_listener(&listener);
     atomic_flag_clear_explicit(&self->polled, memory_order_release);
     return count;
+}
+
+void pjsys_rtp_transport_prefetch(const pjmedia_transport *tp)
+{
+    pjsys_prefetch(tp, sizeof(struct rtp_transport));
 }
 
 /* Throws away what came for the session before. */
@@ -566,6 +561,16 @@ void pjsys_rtp_transport_set_symmetric(pjmedia_transport *tp, pj_bool_t symmetri
     pthread_mutex_lock(&of(tp)->mutex);
     of(tp)->source.symmetric = symmetric;
     pthread_mutex_unlock(&of(tp)->mutex);
+}
+
+pj_status_t pjsys_srtp_transport_create(pjmedia_endpt *endpt, pjmedia_transport *tp, const pjmedia_srtp_setting *opt,
+                                        pjmedia_transport **p_tp)
+{
+    PJ_ASSERT_RETURN(tp && opt && p_tp, PJ_EINVAL);
+    if (opt->use != PJMEDIA_SRTP_DISABLED)
+        return pjmedia_transport_srtp_create(endpt, tp, opt, p_tp);
+    *p_tp = tp;
+    return PJ_SUCCESS;
 }
 
 pjmedia_transport *pjsys_rtp_transport_of(pjmedia_stream *stream)

@@ -13,6 +13,7 @@
 #include <pjsua-lib/pjsua.h>
 
 #include "pool_debug.h"
+#include "prefetch.h"
 #include "rtp_source.h"
 #include "rtp_transport.h"
 

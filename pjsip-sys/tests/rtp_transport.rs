@@ -268,3 +268,25 @@ fn a_reference_keeps_the_sockets_open_and_the_ports_close_with_it() {
     }
     assert_eq!(seen(), b"");
 }
+
+/// From an even far end one packet is taken at a time, but never so that others stay behind.
+#[test]
+fn what_has_waited_is_read_with_all_that_is_behind_it() {
+    let rig = Rig::new();
+    rig.attach();
+    for _ in 0..60 {
+        rig.peer.send_to(b"e", rig.rtp).unwrap();
+        assert_eq!(rig.poll(false), 1);
+    }
+    for _ in 0..5 {
+        rig.peer.send_to(b"b", rig.rtp).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(25));
+    assert_eq!(rig.poll(false), 5, "they have waited for longer than a packet lasts");
+    for _ in 0..3 {
+        rig.peer.send_to(b"u", rig.rtp).unwrap();
+    }
+    assert_eq!(rig.poll(false), 3, "it is not even any more");
+    seen();
+    rig.destroy();
+}

@@ -8,12 +8,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
-use super::media::{CallMedia, MOST_SAMPLES, PinnedStream};
+use super::media::{self, CallMedia, MOST_SAMPLES, PinnedStream};
 use super::thread::Registration;
 use crate::audio::SampleRate;
 
@@ -115,9 +116,11 @@ impl Shard {
         let mut worker = Worker {
             inbox,
             entries: Vec::new(),
+            due: Vec::new(),
             load: Arc::clone(&load),
             stats: Arc::clone(stats),
             buffer: Box::new([0; MOST_SAMPLES]),
+            wakes: Vec::new(),
         };
         let name = format!("outdial-media-{index}");
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
@@ -136,10 +139,15 @@ impl Shard {
 struct Worker {
     inbox: Receiver<Order>,
     entries: Vec<Entry>,
+    /// Places of those whose turn it is, and whether they missed the one before.
+    due: Vec<(usize, bool)>,
     load: Arc<AtomicUsize>,
     stats: Arc<Counters>,
     /// Room for one frame of any stream.
     buffer: Box<[i16; MOST_SAMPLES]>,
+    /// Tasks that wait for what this turn brought. They are woken when all streams have been served: one by one, a
+    /// thread of theirs would wake, run for less time than we need for the next stream, and go to sleep again.
+    wakes: Vec<Waker>,
 }
 
 impl Worker {
@@ -189,24 +197,47 @@ impl Worker {
     }
 
     fn serve(&mut self, slot: u64) {
-        let (mut served, mut late) = (0, 0);
-        let before = self.entries.len();
-        self.entries.retain_mut(|entry| {
+        let (mut late, mut gone) = (0, 0);
+        self.due.clear();
+        for (index, entry) in self.entries.iter_mut().enumerate() {
             if let Some(missed) = entry.turn.take(slot) {
-                // Looked at when it is due: at each slot it would cost each call a cache line.
-                if entry.off.load(Ordering::Acquire) {
-                    return false;
-                }
-                entry.frame(&mut self.buffer);
-                served += 1;
-                late += u64::from(missed > 0);
+                self.due.push((index, missed > 0));
             }
-            true
-        });
-        self.load.fetch_sub(before - self.entries.len(), Ordering::Relaxed);
-        self.stats.served.fetch_add(served, Ordering::Relaxed);
+        }
+        for (place, &(index, is_late)) in self.due.iter().enumerate() {
+            for (ahead, stage) in [(3, Ahead::Ours), (2, Ahead::Record), (1, Ahead::BehindRecord)] {
+                if let Some((next, _)) = self.due.get(place + ahead) {
+                    self.entries[*next].prefetch(stage);
+                }
+            }
+            let entry = &mut self.entries[index];
+            // Looked at when it is due: at each slot it would cost each call a cache line.
+            entry.gone = entry.off.load(Ordering::Acquire);
+            if entry.gone {
+                gone += 1;
+            } else {
+                entry.frame(&mut self.buffer, &mut self.wakes);
+                late += u64::from(is_late);
+            }
+        }
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+        if gone > 0 {
+            self.entries.retain(|entry| !entry.gone);
+            self.load.fetch_sub(gone, Ordering::Relaxed);
+        }
+        self.stats.served.fetch_add((self.due.len() - gone) as u64, Ordering::Relaxed);
         self.stats.late.fetch_add(late, Ordering::Relaxed);
     }
+}
+
+/// What is asked of the memory before a stream's turn: each step needs what the one before has brought.
+#[derive(Debug, Clone, Copy)]
+enum Ahead {
+    Ours,
+    Record,
+    BehindRecord,
 }
 
 fn slot_at(started: Instant, now: Instant) -> u64 {
@@ -238,6 +269,8 @@ struct Entry {
     turn: Turn,
     /// Frames until RTCP is read.
     control_in: u32,
+    /// It was taken off the clock.
+    gone: bool,
 }
 
 /// RTCP comes every few seconds, and tells nothing that could not wait.
@@ -251,11 +284,23 @@ impl Entry {
         {
             queues.set_wire_rate(rate);
         }
-        Self { stream, media, off, turn: Turn { period, next: 0 }, control_in: 0 }
+        Self { stream, media, off, turn: Turn { period, next: 0 }, control_in: 0, gone: false }
+    }
+
+    fn prefetch(&self, ahead: Ahead) {
+        match ahead {
+            Ahead::Ours => {
+                media::prefetch(&*self.stream);
+                media::prefetch(&*self.media);
+                media::prefetch(&*self.off);
+            }
+            Ahead::Record => self.stream.prefetch(),
+            Ahead::BehindRecord => self.stream.prefetch_behind(),
+        }
     }
 
     /// Moves one frame each way.
-    fn frame(&mut self, buffer: &mut [i16; MOST_SAMPLES]) {
+    fn frame(&mut self, buffer: &mut [i16; MOST_SAMPLES], wakes: &mut Vec<Waker>) {
         let frame = &mut buffer[..self.stream.samples_per_frame()];
         let mut queues = self.media.queues();
         let Some(queues) = queues.as_mut() else { return };
@@ -263,9 +308,10 @@ impl Entry {
         self.control_in = if control { FRAMES_PER_CONTROL } else { self.control_in } - 1;
         self.stream.collect(control);
         self.stream.receive(frame);
+        let mut wake = |waker| wakes.push(waker);
         queues.hear_keys(frame);
-        self.media.hear(queues, frame);
-        queues.speak(frame);
+        self.media.hear(queues, frame, &mut wake);
+        queues.speak(frame, &mut wake);
         self.stream.send(frame);
     }
 }

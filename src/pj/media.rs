@@ -1,8 +1,9 @@
 //! A call's sound on PJSIP's side: its stream, pinned, and our two queues.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use pjsip_sys as sys;
 
@@ -53,8 +54,8 @@ impl Queues {
     }
 
     /// The next frame for the callee's end: speech, and in its place the keys that were pressed.
-    pub(super) fn speak(&mut self, frame: &mut [i16]) {
-        self.playout.pull(frame);
+    pub(super) fn speak(&mut self, frame: &mut [i16], wake: &mut dyn FnMut(Waker)) {
+        self.playout.pull_and(frame, wake);
         if let Some((keys, rate)) = self.keys.as_mut().and_then(|keys| keys.rate().map(|rate| (keys, rate))) {
             keys.tones.speak(rate, frame);
         }
@@ -115,10 +116,10 @@ impl CallMedia {
     }
 
     /// Hands a frame from the callee's end to the application.
-    pub(super) fn hear(&self, queues: &mut Queues, frame: &[i16]) {
+    pub(super) fn hear(&self, queues: &mut Queues, frame: &[i16], wake: &mut dyn FnMut(Waker)) {
         let early = !self.answered.load(Ordering::Acquire);
         if !early || self.early_media {
-            queues.listen.push(frame, early);
+            queues.listen.push_and(frame, early, wake);
         }
     }
 
@@ -239,6 +240,21 @@ impl PinnedStream {
         }
     }
 
+    /// Asks for the memory that serving this needs first. Reads nothing that may not be there yet but the pointers.
+    pub(super) fn prefetch(&self) {
+        // SAFETY: our references keep both records; nothing of them is read.
+        unsafe {
+            sys::pjsys_rtp_transport_prefetch(self.transport.as_ptr());
+            sys::pjsys_stream_prefetch(self.stream.as_ptr());
+        }
+    }
+
+    /// Asks for what the record that [`prefetch`](Self::prefetch) asked for points to.
+    pub(super) fn prefetch_behind(&self) {
+        // SAFETY: our reference keeps the stream, and what it was made of stays the same as long as it lives.
+        unsafe { sys::pjsys_stream_prefetch_behind(self.stream.as_ptr()) };
+    }
+
     /// Puts the packets that have come into the jitter buffer; with `control` reads RTCP too.
     pub(super) fn collect(&self, control: bool) {
         // SAFETY: our reference keeps the transport and its sockets; it ignores what comes when it is stopped or
@@ -316,6 +332,12 @@ impl Drop for PinnedStream {
             sys::pjsys_grp_lock_dec_ref((*self.transport.as_ptr()).grp_lock);
         }
     }
+}
+
+/// Asks for the memory of `data`, which will be needed soon.
+pub(super) fn prefetch<T>(data: &T) {
+    // SAFETY: the address of something that lives; nothing of it is read.
+    unsafe { sys::pjsys_prefetch(ptr::from_ref(data).cast(), size_of::<T>() as sys::pj_size_t) };
 }
 
 /// Longest frame that is carried: 60 ms at 48 kHz.

@@ -68,6 +68,10 @@ impl FrameQueue {
             self.len -= 1;
             self.dropped += 1;
         }
+        if self.len == 0 {
+            // A listener that keeps up always reads the same slot: the others stay out of the cache.
+            self.first = 0;
+        }
         let slot = (self.first + self.len) % self.heads.len();
         self.heads[slot] = head;
         self.samples[slot * self.frame_len..][..self.frame_len].copy_from_slice(samples);

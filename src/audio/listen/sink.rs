@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use super::Shared;
 use super::queue::{Head, ListenStats};
@@ -54,7 +55,7 @@ impl ListenSink {
             return;
         }
         if let Some(mut converter) = self.converter.take() {
-            self.deliver(converter.finish());
+            self.deliver(converter.finish(), &mut Waker::wake);
         }
         self.wire = wire;
         self.converter = (wire != self.rate()).then(|| Converter::new(wire, self.rate()));
@@ -69,6 +70,11 @@ impl ListenSink {
     /// Takes `samples`, any number of them, at the wire rate, in the order of the wire, silence and concealed loss
     /// included: positions count what is pushed. `early` marks media from before the answer.
     pub fn push(&mut self, samples: &[i16], early: bool) {
+        self.push_and(samples, early, &mut Waker::wake);
+    }
+
+    /// [`push`](Self::push), but the task that waits for the frame is handed to `wake`.
+    pub(crate) fn push_and(&mut self, samples: &[i16], early: bool, wake: &mut dyn FnMut(Waker)) {
         if self.shared.deaf.load(Ordering::Relaxed) {
             return;
         }
@@ -76,9 +82,9 @@ impl ListenSink {
         if std::mem::take(&mut self.onset) {
             let mut samples = samples.to_vec();
             fade::attack(&mut samples, self.wire);
-            self.convert(&samples);
+            self.convert(&samples, wake);
         } else {
-            self.convert(samples);
+            self.convert(samples, wake);
         }
     }
 
@@ -90,13 +96,13 @@ impl ListenSink {
         self.push(frame.samples(), frame.is_early());
     }
 
-    fn convert(&mut self, samples: &[i16]) {
+    fn convert(&mut self, samples: &[i16], wake: &mut dyn FnMut(Waker)) {
         match self.converter.take() {
-            None => self.deliver(samples),
+            None => self.deliver(samples, wake),
             Some(mut converter) => {
                 let mut rest = samples;
                 while let Some(block) = converter.next_block(&mut rest) {
-                    self.deliver(block);
+                    self.deliver(block, wake);
                 }
                 self.converter = Some(converter);
             }
@@ -109,7 +115,7 @@ impl ListenSink {
     }
 
     /// Cuts `samples`, at the application rate, into frames and queues those that are complete.
-    fn deliver(&mut self, samples: &[i16]) {
+    fn deliver(&mut self, samples: &[i16], wake: &mut dyn FnMut(Waker)) {
         let mut rest = samples;
         while !rest.is_empty() {
             let count = self.frame.append(rest, self.early, self.patch.as_mut());
@@ -117,7 +123,7 @@ impl ListenSink {
             if let Some((head, samples)) = self.frame.complete() {
                 let waiting = lock(&self.shared.queue).push(head, samples);
                 if let Some(waker) = waiting {
-                    waker.wake();
+                    wake(waker);
                 }
             }
         }

@@ -64,8 +64,13 @@ pub(super) struct Wake(Option<Waker>);
 
 impl Wake {
     pub(super) fn wake(self) {
+        self.hand_to(&mut Waker::wake);
+    }
+
+    /// Lets `wake` do it.
+    pub(super) fn hand_to(self, wake: &mut dyn FnMut(Waker)) {
         if let Some(waker) = self.0 {
-            waker.wake();
+            wake(waker);
         }
     }
 }
@@ -221,6 +226,12 @@ impl Queue {
             self.resumed = true;
         }
         self.utterance = Utterance::Speaking { ended: false };
+        let wanted = self.samples.len() + count;
+        if wanted > self.samples.capacity() {
+            // Twice as much each time, and never more than can be used.
+            let room = wanted.max(2 * self.samples.capacity()).min(self.capacity);
+            self.samples.reserve_exact(room - self.samples.len());
+        }
         self.samples.extend(&samples[..count]);
         count
     }

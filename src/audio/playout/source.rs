@@ -1,6 +1,7 @@
 //! The clock's end of a playout stream.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::queue::{Due, Pending, PlayoutStats, Taken};
 use super::{MarkOutcome, Shared};
@@ -83,10 +84,15 @@ impl PlayoutSource {
     /// Fills `out`, of any length, with the next samples for the wire, at the wire rate: what was queued, and
     /// silence where there is nothing. Marks that are passed resolve, and a send that waits for room goes on.
     pub fn pull(&mut self, out: &mut [i16]) -> Pulled {
+        self.pull_and(out, &mut Waker::wake)
+    }
+
+    /// [`pull`](Self::pull), but the task that waits for room is handed to `wake`.
+    pub(crate) fn pull_and(&mut self, out: &mut [i16], wake: &mut dyn FnMut(Waker)) -> Pulled {
         let pulled = match self.converter.take() {
-            None => self.pull_straight(out),
+            None => self.pull_straight(out, wake),
             Some(mut converter) => {
-                let pulled = self.pull_converted(&mut converter, out);
+                let pulled = self.pull_converted(&mut converter, out, wake);
                 self.converter = Some(converter);
                 pulled
             }
@@ -142,22 +148,28 @@ impl PlayoutSource {
         lock(&self.shared.queue).stats()
     }
 
-    fn pull_straight(&mut self, out: &mut [i16]) -> Pulled {
+    fn pull_straight(&mut self, out: &mut [i16], wake: &mut dyn FnMut(Waker)) -> Pulled {
         let sounding = !self.release.is_over();
-        let taken = self.take(out, |_| 0);
+        let taken = self.take(out, |_| 0, wake);
         if taken.count > 0 || sounding { Pulled::Speech } else { Pulled::Silence }
     }
 
-    fn pull_converted(&mut self, converter: &mut Converter, out: &mut [i16]) -> Pulled {
+    fn pull_converted(
+        &mut self,
+        converter: &mut Converter,
+        out: &mut [i16],
+        wake: &mut dyn FnMut(Waker),
+    ) -> Pulled {
         let sounding = !self.release.is_over();
         let sounding = sounding || converter.in_flight() > 0;
         let mut input = std::mem::take(&mut converter.input);
         let needed = converter.needed(out.len());
         input.resize(needed, 0);
-        let taken = self.take(&mut input, |speech| {
+        let in_flight = |speech| {
             converter.account(speech, needed, out.len());
             converter.in_flight()
-        });
+        };
+        let taken = self.take(&mut input, in_flight, wake);
         converter.convert(&input, out);
         converter.input = input;
         if taken.count > 0 || sounding { Pulled::Speech } else { Pulled::Silence }
@@ -165,12 +177,17 @@ impl PlayoutSource {
 
     /// Fills `out` from the queue, at the application rate, and tells the queue how much of what was taken is
     /// still `in_flight` after this pull.
-    fn take(&mut self, out: &mut [i16], in_flight: impl FnOnce(usize) -> u64) -> Taken {
+    fn take(
+        &mut self,
+        out: &mut [i16],
+        in_flight: impl FnOnce(usize) -> u64,
+        wake: &mut dyn FnMut(Waker),
+    ) -> Taken {
         let mut queue = lock(&self.shared.queue);
         let taken = queue.take(out);
-        let (wake, marks_due) = queue.advance(in_flight(taken.count));
+        let (waiting, marks_due) = queue.advance(in_flight(taken.count));
         drop(queue);
-        wake.wake();
+        waiting.hand_to(wake);
         if marks_due {
             self.tell_marks();
         }
