@@ -1,0 +1,221 @@
+//! A network that loses packets: what was lost is concealed, or recovered, and the sound goes on.
+//!
+//! Two streams face each other, and the test is the network between them: nothing here depends on time.
+
+mod support;
+
+use pjsip_sys::*;
+use std::ffi::c_void;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::IntoRawFd as _;
+use std::ptr;
+use std::time::Duration;
+use support::Lib;
+
+/// Every so many packets one is lost: 5 %.
+const LOST: usize = 20;
+const PACKETS: usize = 300;
+
+fn pj_address(address: SocketAddr) -> pj_sockaddr {
+    // SAFETY: a union of integers; the text is parsed into it.
+    unsafe {
+        let mut found = std::mem::zeroed();
+        let text = address.to_string();
+        let text = pj_str_t { ptr: text.as_ptr().cast_mut().cast(), slen: text.len() as pj_ssize_t };
+        assert_eq!(pj_sockaddr_parse(2, 0, &text, &mut found), 0);
+        found
+    }
+}
+
+/// A stream on sockets of its own.
+struct Side {
+    transport: *mut pjmedia_transport,
+    stream: *mut pjmedia_stream,
+    port: *mut pjmedia_port,
+    rtp: SocketAddr,
+    samples: usize,
+}
+
+impl Side {
+    fn new(lib: &Lib, endpoint: *mut pjmedia_endpt, format: &[&str], far: SocketAddr) -> Self {
+        let [rtp, rtcp] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let [name, rtcp_name] = [&rtp, &rtcp].map(|socket| socket.local_addr().unwrap());
+        let media = |port| format!("m=audio {port} RTP/AVP {}", format[0]);
+        let sdp = |port| {
+            let media = media(port);
+            let head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", &media];
+            lib.sdp(&[&head, &format[1..]].concat())
+        };
+        let (mut transport, mut stream, mut port) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the transport takes the sockets; the records are plain data, filled before they are used, and all
+        // live until the test ends.
+        unsafe {
+            let mut sockets: pjmedia_sock_info = std::mem::zeroed();
+            sockets.rtp_sock = rtp.into_raw_fd().into();
+            sockets.rtcp_sock = rtcp.into_raw_fd().into();
+            sockets.rtp_addr_name = pj_address(name);
+            sockets.rtcp_addr_name = pj_address(rtcp_name);
+            assert_eq!(pjsys_rtp_transport_attach(endpoint, ptr::null(), &sockets, 0, &mut transport), 0);
+            let start = (*(*transport).op).media_start.unwrap();
+            assert_eq!(start(transport, lib.pool, ptr::null(), ptr::null(), 0), 0);
+            let mut info: pjmedia_stream_info = std::mem::zeroed();
+            let (local, remote) = (sdp(name.port()), sdp(far.port()));
+            assert_eq!(pjmedia_stream_info_from_sdp(&mut info, lib.pool, endpoint, local, remote, 0), 0);
+            (*info.param).setting.set_vad(0);
+            let user = ptr::null_mut();
+            assert_eq!(pjmedia_stream_create(endpoint, lib.pool, &info, transport, user, &mut stream), 0);
+            assert_eq!(pjmedia_stream_start(stream), 0);
+            assert_eq!(pjmedia_stream_get_port(stream, &mut port), 0);
+            let samples = pjsys_port_info_spf(&(*port).info) as usize;
+            Self { transport, stream, port, rtp: name, samples }
+        }
+    }
+
+    fn frame(&self, samples: &mut [i16]) -> pjmedia_frame {
+        assert_eq!(samples.len(), self.samples);
+        // SAFETY: a record of integers and a pointer, for which zeros are valid.
+        let mut frame: pjmedia_frame = unsafe { std::mem::zeroed() };
+        frame.type_ = PJMEDIA_FRAME_TYPE_AUDIO;
+        frame.buf = samples.as_mut_ptr().cast::<c_void>();
+        frame.size = size_of_val(samples) as pj_size_t;
+        frame
+    }
+
+    fn say(&self, samples: &mut [i16]) {
+        let mut frame = self.frame(samples);
+        // SAFETY: the frame has as many samples as the port wants.
+        assert_eq!(unsafe { pjmedia_port_put_frame(self.port, &mut frame) }, 0);
+    }
+
+    fn hear(&self) -> Vec<i16> {
+        let mut samples = vec![0; self.samples];
+        let mut frame = self.frame(&mut samples);
+        // SAFETY: as above.
+        assert_eq!(unsafe { pjmedia_port_get_frame(self.port, &mut frame) }, 0);
+        samples
+    }
+
+    fn poll(&self) -> u32 {
+        // SAFETY: the transport lives, and this thread is known to PJLIB.
+        unsafe { pjsys_rtp_transport_poll(self.transport, 0) }
+    }
+
+    fn end(self) {
+        // SAFETY: nothing is used afterwards.
+        unsafe {
+            pjmedia_stream_destroy(self.stream);
+            (*(*self.transport).op).destroy.unwrap()(self.transport);
+        }
+    }
+}
+
+/// Something like speech at 16 kHz, or at the codec's rate: a voice whose pitch and loudness change all the time.
+fn voice(rate: usize, from: usize, count: usize) -> Vec<i16> {
+    let tau = std::f64::consts::TAU;
+    let wave = |n: usize| {
+        let time = n as f64 / rate as f64;
+        let phase = 150.0 * time + 4.0 * (tau * 3.1 * time).sin();
+        let harmonics = (1..12).map(|k| (tau * phase * f64::from(k)).sin() / f64::from(k)).sum::<f64>();
+        (6_000.0 + 3_000.0 * (tau * 4.3 * time).sin()) * harmonics
+    };
+    (from..from + count).map(|n| wave(n) as i16).collect()
+}
+
+/// What is heard of so many packets, by packet, if the network loses those for which `lost` says so.
+fn heard(format: &[&str], lost: impl Fn(usize) -> bool) -> Vec<Vec<i16>> {
+    let lib = Lib::new();
+    let mut endpoint = ptr::null_mut();
+    // SAFETY: the factory is leaked; the endpoint is destroyed at the end.
+    unsafe {
+        assert_eq!(pjmedia_endpt_create2(lib.factory(), ptr::null_mut(), 0, &mut endpoint), 0);
+        assert_eq!(pjmedia_codec_g711_init(endpoint), 0);
+        assert_eq!(pjmedia_codec_g722_init(endpoint), 0);
+        assert_eq!(pjmedia_codec_opus_init(endpoint), 0);
+        assert_eq!(pjmedia_event_mgr_create(lib.pool, PJMEDIA_EVENT_MGR_NO_THREAD, ptr::null_mut()), 0);
+    }
+    let network = UdpSocket::bind("127.0.0.1:0").unwrap();
+    network.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let far = network.local_addr().unwrap();
+    let (speaker, listener) =
+        (Side::new(&lib, endpoint, format, far), Side::new(&lib, endpoint, format, far));
+    let rate = speaker.samples * 50;
+    let mut packet = [0; 1_500];
+    let frames = (0..PACKETS).map(|number| {
+        speaker.say(&mut voice(rate, number * speaker.samples, speaker.samples));
+        let length = network.recv(&mut packet).unwrap();
+        if !lost(number) {
+            network.send_to(&packet[..length], listener.rtp).unwrap();
+            while listener.poll() == 0 {}
+        }
+        listener.hear()
+    });
+    let frames = frames.collect();
+    speaker.end();
+    listener.end();
+    // SAFETY: nothing of it is used afterwards.
+    unsafe {
+        pjmedia_event_mgr_destroy(ptr::null_mut());
+        assert_eq!(pjmedia_endpt_destroy2(endpoint), 0);
+    }
+    frames
+}
+
+fn every(number: usize) -> bool {
+    number % LOST == LOST - 1
+}
+
+fn level(samples: &[i16]) -> f64 {
+    (samples.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
+}
+
+/// How much of `samples` is `original`: 1 is all of it.
+fn likeness(samples: &[i16], original: &[i16]) -> f64 {
+    let dot = |a: &[i16], b: &[i16]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    dot(samples, original) / (dot(samples, samples) * dot(original, original)).sqrt().max(1.0)
+}
+
+const PCMU: &[&str] = &["0"];
+const G722: &[&str] = &["9"];
+const OPUS: &[&str] = &["96", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 useinbandfec=1"];
+
+#[test]
+fn a_lost_packet_leaves_no_hole() {
+    for (name, format) in [("PCMU", PCMU), ("G.722", G722), ("Opus", OPUS)] {
+        let whole = heard(format, |_| false);
+        let lossy = heard(format, every);
+        // The first second belongs to the jitter buffer.
+        let usual = level(&whole[50..].concat());
+        let quiet =
+            |frames: &[Vec<i16>]| frames[50..].iter().filter(|frame| level(frame) < usual / 10.0).count();
+        assert_eq!(quiet(&whole), 0, "{name} without loss");
+        assert_eq!(quiet(&lossy), 0, "{name}: holes where packets were lost");
+        // It goes on in step: what was not lost is heard in its own time.
+        let alike = |(ours, theirs): (&Vec<i16>, &Vec<i16>)| likeness(ours, theirs) > 0.9;
+        let same = whole[50..].iter().zip(&lossy[50..]).filter(|pair| alike(*pair)).count();
+        assert!(same * 10 >= (PACKETS - 50) * 8, "{name}: only {same} frames of {} are heard", PACKETS - 50);
+    }
+}
+
+#[test]
+fn opus_recovers_what_the_next_packet_says_again() {
+    let without: &[&str] = &[OPUS[0], OPUS[1]];
+    let recovered = |format| {
+        let (whole, lossy) = (heard(format, |_| false), heard(format, every));
+        // A frame later than the packet, for which its copy in the next one is waited; the jitter buffer adds some.
+        let delay = (0..10).max_by(|a, b| {
+            let fit = |delay: usize| {
+                let worst = |number: usize| likeness(&lossy[number + delay], &whole[number + delay]);
+                (50..PACKETS - 10).filter(|number| every(*number)).map(worst).sum::<f64>()
+            };
+            fit(*b).total_cmp(&fit(*a))
+        });
+        let delay = delay.unwrap();
+        let lost = (50..PACKETS - 10).filter(|number| every(*number));
+        let alike: Vec<f64> =
+            lost.map(|number| likeness(&lossy[number + delay], &whole[number + delay])).collect();
+        alike.iter().sum::<f64>() / alike.len() as f64
+    };
+    let (with, without) = (recovered(OPUS), recovered(without));
+    assert!(with > 0.8, "of a lost frame {with:.2} is recovered");
+    assert!(with > without + 0.1, "with the copies {with:.2}, without them {without:.2}");
+}
