@@ -37,6 +37,7 @@ pub(crate) use instance::{Instance, InstanceSettings, StartFailure};
 pub(crate) use media::{CallMedia, PinnedStream, QueueCounters, StreamStats};
 pub(crate) use offer::CallSettings;
 pub(crate) use resolver::{Protocol, Question};
+pub(crate) use thread::take_precedence;
 pub(crate) use transport::{ClientCertificate, SYSTEM_CA_FOLDER, TlsSettings, TransportId, TransportKind};
 pub(crate) use wake::Waker;
 pub(crate) use wire::Refusal;

@@ -8,6 +8,16 @@ use pjsip_sys as sys;
 
 use super::error::{PjError, check};
 
+/// Lets the current thread go before others of the system's, where that is permitted: it has little to do, and a call
+/// waits for it. After the media clock, which has the real-time scheduler.
+#[doc(alias = "setpriority")]
+pub(crate) fn take_precedence() {
+    const NICE: libc::c_int = -10;
+    // SAFETY: no memory is passed; 0 is the calling thread, of which Linux keeps a nice value of its own. What is
+    // refused stays as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+}
+
 /// Registers the current thread with PJLIB for as long as it lives.
 ///
 /// The descriptor is where PJLIB keeps the thread's data, found through thread-local storage: it is on the heap, does

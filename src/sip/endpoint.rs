@@ -19,7 +19,7 @@ use crate::audio;
 use crate::call::{Audio, Call, CallControl, CallId, CallLog, Command};
 use crate::config::{Config, DtmfMethod, Route, Transport};
 use crate::pj::{
-    CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
+    self, CallKey, CallMedia, Clock, ClockStats, Instance, InstanceSettings, Refusal, StartFailure, Waker,
 };
 use crate::provider::{DialError, DialProvider, DialRequest, Shutdown};
 
@@ -139,6 +139,7 @@ impl Endpoint {
         let ipv6 = config.endpoint.bind.is_ipv6();
         let nameservers = config.endpoint.nameservers.clone();
         thread::Builder::new().name("outdial-control".to_owned()).spawn(move || {
+            pj::take_precedence();
             let (events_in, events) = unbounded();
             let parts = set_up(&settings, setups, events_in).map(|(instance, clock, waker, trunks)| Parts {
                 ipv6,
