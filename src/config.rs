@@ -35,6 +35,7 @@ mod agent;
 mod endpoint;
 mod error;
 mod explain;
+mod hints;
 mod identity;
 mod policy;
 mod prefix;

@@ -28,7 +28,7 @@ mod transport;
 mod wake;
 mod wire;
 
-pub(crate) use account::{AccountId, AccountSettings, SrtpPolicy};
+pub(crate) use account::{AccountId, AccountSettings, JitterBuffer, SrtpPolicy};
 pub(crate) use call::{CallSlot, OutboundCall};
 pub(crate) use clock::{Clock, ClockStats, OnClock};
 pub(crate) use error::PjError;

@@ -89,6 +89,8 @@ impl TrunkConfig {
             ("ptime", time(self.ptime)),
             ("dtmf", self.dtmf.word().to_owned()),
             ("early_media", self.early_media.to_string()),
+            ("jitter_buffer_min", time(self.jitter_buffer_min)),
+            ("jitter_buffer_max", time(self.jitter_buffer_max)),
             ("media_timeout", time(self.media_timeout)),
             ("symmetric_rtp", self.symmetric_rtp.to_string()),
             ("caller_id", shown(self.caller_id.as_ref())),

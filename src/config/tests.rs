@@ -88,6 +88,8 @@ fn every_key_of_a_trunk_is_read() {
         ptime = "40ms"
         dtmf = "info"
         early_media = false
+        jitter_buffer_min = "40ms"
+        jitter_buffer_max = "120ms"
         media_timeout = "0s"
         symmetric_rtp = false
         caller_id = "+12025550110"
@@ -194,6 +196,9 @@ fn wrong_values_say_what_would_be_right() {
         ("srtp_suites = [\"AES\"]", "srtp_suites", "\"AES_CM_128_HMAC_SHA1_80\""),
         ("srtp_suites = []", "srtp_suites", "at least one"),
         ("srtp_suites = [\"AEAD_AES_128_GCM\", \"aead_aes_128_gcm\"]", "srtp_suites", "twice"),
+        ("jitter_buffer_min = \"600ms\"", "jitter_buffer_min", "0ms to 500ms"),
+        ("jitter_buffer_max = \"10ms\"", "jitter_buffer_max", "20ms to 1s"),
+        ("jitter_buffer_min = \"300ms\"", "jitter_buffer_min", "no more than jitter_buffer_max"),
         ("number_format = \"00\"", "number_format", "{ prefix = \"00\" }"),
         ("number_format = { prefix = \"x\" }", "number_format", "0-9"),
         ("number_format = { suffix = \"0\" }", "number_format", "suffix"),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::hints::HINTS;
 use super::section::Section;
 use super::values::Time;
 use super::{
@@ -77,6 +78,13 @@ pub struct TrunkConfig {
     pub dtmf: DtmfMethod,
     /// Whether the callee's sound is delivered before the answer: ring tones, announcements. Default true.
     pub early_media: bool,
+    /// How much of the callee's sound waits at least in the jitter buffer, so that packets which the network delays
+    /// unevenly are heard without a gap: 0 to 500 ms, in steps of the codec's frame. It is added to the delay of
+    /// every word. Default 20 ms, one packet.
+    pub jitter_buffer_min: Duration,
+    /// How much may wait there when packets come unevenly: the buffer grows and shrinks by itself. What comes later
+    /// still counts as lost. 20 to 1,000 ms, and no less than `jitter_buffer_min`. Default 200 ms.
+    pub jitter_buffer_max: Duration,
     /// After how long without RTP the sound counts as stalled; zero turns the watch off. Default 30 s.
     pub media_timeout: Duration,
     /// Whether RTP may come from elsewhere than SDP says: from behind a translation (NAT), or a far end that moves without
@@ -162,6 +170,8 @@ impl TrunkConfig {
             ptime: Duration::from_millis(20),
             dtmf: DtmfMethod::Rfc4733,
             early_media: true,
+            jitter_buffer_min: Duration::from_millis(20),
+            jitter_buffer_max: Duration::from_millis(200),
             media_timeout: Duration::from_secs(30),
             symmetric_rtp: true,
             caller_id: None,
@@ -268,6 +278,8 @@ impl TrunkConfig {
         s.set("stun_server", &mut trunk.stun_server);
         for (key, field) in [
             ("ptime", &mut trunk.ptime),
+            ("jitter_buffer_min", &mut trunk.jitter_buffer_min),
+            ("jitter_buffer_max", &mut trunk.jitter_buffer_max),
             ("media_timeout", &mut trunk.media_timeout),
             ("ring_timeout", &mut trunk.ring_timeout),
             ("talk_limit", &mut trunk.talk_limit),
@@ -318,24 +330,3 @@ impl TrunkConfig {
 }
 
 pub(super) const NOWHERE: &str = "would be shown nowhere: From has the account or from_user; choose a header field for it with identity = \"pai\", \"ppi\" or \"rpid\"";
-
-/// Names that people bring from other programs.
-const HINTS: &[(&str, &str)] = &[
-    ("host", "the host is called `server`"),
-    ("hostname", "the host is called `server`"),
-    ("domain", "the host is called `server`, the domain of From `from_domain`"),
-    ("port", "the port belongs to the server: server = \"sip.example.com:5061\""),
-    ("username", "the account is called `user`"),
-    ("secret", "the secret is called `password`"),
-    ("proxy", "the proxy is called `outbound_proxy`"),
-    ("verify", VERIFY),
-    ("verify_server", VERIFY),
-    ("verify_cert", VERIFY),
-    ("tls_verify", VERIFY),
-    ("insecure", VERIFY),
-    ("insecure_skip_verify", VERIFY),
-    ("tls", "the transport is called `transport`: transport = \"tls\""),
-    ("headers", "header fields belong to a request"),
-];
-
-const VERIFY: &str = "certificates are always verified; what turns it off is danger_accept_any_certificate";

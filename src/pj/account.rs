@@ -1,6 +1,8 @@
 //! PJSUA accounts: a trunk's identity, registration and media settings.
 
+use std::ffi::c_void;
 use std::net::IpAddr;
+use std::ptr;
 
 use pjsip_sys as sys;
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +26,28 @@ pub(crate) enum SrtpPolicy {
     Optional,
     /// Encrypted, or no call.
     Required,
+}
+
+/// How much of what came waits until it is heard, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JitterBuffer {
+    /// At least, however evenly packets come.
+    pub(crate) min: u16,
+    /// At most, however unevenly.
+    pub(crate) max: u16,
+}
+
+impl JitterBuffer {
+    /// As PJSUA keeps it for us, where it has a place for a pointer that nobody follows.
+    fn to_user_data(self) -> *mut c_void {
+        ptr::without_provenance_mut(usize::from(self.max) << 16 | usize::from(self.min))
+    }
+
+    /// Back from there; `None` for an account that has none.
+    pub(super) fn from_user_data(data: *const c_void) -> Option<Self> {
+        let (min, max) = ((data.addr() & 0xFFFF) as u16, (data.addr() >> 16) as u16);
+        (max > 0).then_some(Self { min, max })
+    }
 }
 
 /// What an account is made of.
@@ -55,6 +79,8 @@ pub(crate) struct AccountSettings {
     pub(crate) public_address: Option<String>,
     /// First and last RTP port; the system chooses when there is none.
     pub(crate) rtp_ports: Option<(u16, u16)>,
+    /// The least and the most that waits in the jitter buffer, in milliseconds.
+    pub(crate) jitter_buffer: JitterBuffer,
     /// Seconds between keep-alive packets (RFC 5626 §3.5.1) on UDP; 0 for none.
     pub(crate) keep_alive: u32,
 }
@@ -138,6 +164,7 @@ fn with_config<T>(
     config.allow_sdp_nat_rewrite = 0;
     config.use_rfc5626 = 0;
     config.ka_interval = settings.keep_alive;
+    config.user_data = settings.jitter_buffer.to_user_data();
     config.drop_calls_on_reg_fail = 0;
     config.mwi_enabled = 0;
     // A re-INVITE just to narrow the codec list confuses some servers; we can hear every codec that we offer.

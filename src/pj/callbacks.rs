@@ -9,7 +9,7 @@ use std::ptr;
 
 use pjsip_sys as sys;
 
-use super::account::AccountId;
+use super::account::{AccountId, JitterBuffer};
 use super::event::{CallKey, NegotiatedMedia, PjEvent, TransportFailure, emit, emit_and_wake};
 use super::media::PinnedStream;
 use super::{codec, error, offer, strings, wire};
@@ -33,6 +33,7 @@ pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_state = Some(on_call_state);
     table.on_call_media_state = Some(on_call_media_state);
     table.on_call_sdp_created = Some(offer::on_call_sdp_created);
+    table.on_stream_precreate = Some(on_stream_precreate);
     table.on_stream_created2 = Some(on_stream_created2);
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
@@ -130,6 +131,41 @@ unsafe extern "C" fn on_call_media_state(call: sys::pjsua_call_id) {
         let on_hold =
             matches!(info.media_status, sys::PJSUA_CALL_MEDIA_LOCAL_HOLD | sys::PJSUA_CALL_MEDIA_REMOTE_HOLD);
         emit(PjEvent::MediaState { key, on_hold });
+    });
+}
+
+/// Room in the jitter buffer for what comes at once after a stall, in milliseconds: as much as PJMEDIA has, and more than
+/// may wait there.
+const ROOM: u16 = 500;
+const ROOM_BEYOND: u16 = 100;
+
+unsafe extern "C" fn on_stream_precreate(
+    call: sys::pjsua_call_id,
+    parameters: *mut sys::pjsua_on_stream_precreate_param,
+) {
+    guarded("on_stream_precreate", || {
+        // SAFETY: a record for which zeros are valid, filled by PJSUA, which checks the slot; it checks the account's
+        // number too, and what it keeps there for us is a number.
+        let buffer = unsafe {
+            let mut info: sys::pjsua_call_info = mem::zeroed();
+            if sys::pjsua_call_get_info(call, &raw mut info) != 0 {
+                return;
+            }
+            JitterBuffer::from_user_data(sys::pjsua_acc_get_user_data(info.acc_id))
+        };
+        // SAFETY: PJSUA passes a record that is alive during the callback; the union is used as audio only when its tag
+        // says so.
+        unsafe {
+            let (Some(buffer), Some(parameters)) = (buffer, parameters.as_mut()) else { return };
+            let stream = &mut parameters.stream_info;
+            if stream.type_ == sys::PJMEDIA_TYPE_AUDIO {
+                let audio = &mut stream.info.aud;
+                audio.jb_init = i32::from(buffer.min);
+                audio.jb_min_pre = i32::from(buffer.min);
+                audio.jb_max_pre = i32::from(buffer.max);
+                audio.jb_max = i32::from(buffer.max.saturating_add(ROOM_BEYOND).max(ROOM));
+            }
+        }
     });
 }
 

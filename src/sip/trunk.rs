@@ -16,8 +16,8 @@ use super::stun;
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
-    AccountId, AccountSettings, CallSettings, ClientCertificate, Instance, PjError, SYSTEM_CA_FOLDER,
-    SrtpPolicy, TlsSettings, TransportId, TransportKind,
+    AccountId, AccountSettings, CallSettings, ClientCertificate, Instance, JitterBuffer, PjError,
+    SYSTEM_CA_FOLDER, SrtpPolicy, TlsSettings, TransportId, TransportKind,
 };
 use crate::provider::{DialError, E164};
 use crate::secrets::{SecretRef, Secrets};
@@ -117,6 +117,10 @@ impl TrunkSetup {
             media_address: self.bind,
             public_address: self.public_address.map(|address| address.to_string()),
             rtp_ports: Some(self.rtp_ports),
+            jitter_buffer: JitterBuffer {
+                min: milliseconds(self.config.jitter_buffer_min),
+                max: milliseconds(self.config.jitter_buffer_max),
+            },
             keep_alive: seconds(self.config.keep_alive),
             registrar: registration,
         };
@@ -214,6 +218,10 @@ fn secret(secrets: &Secrets, trunk: &str, reference: &SecretRef) -> Result<Secre
 
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn milliseconds(time: Duration) -> u16 {
+    u16::try_from(time.as_millis()).unwrap_or(u16::MAX)
 }
 
 /// A trunk that PJSIP knows; it belongs to the control thread.

@@ -114,6 +114,14 @@ impl TrunkConfig {
         if ![10, 20, 30, 40, 60].map(Duration::from_millis).contains(&self.ptime) {
             problem("ptime", "must be 10, 20, 30, 40 or 60 ms, as in \"20ms\"");
         }
+        let (least, most) = (self.jitter_buffer_min, self.jitter_buffer_max);
+        if least > Duration::from_millis(500) {
+            problem("jitter_buffer_min", "must be 0ms to 500ms");
+        } else if !(Duration::from_millis(20)..=Duration::from_secs(1)).contains(&most) {
+            problem("jitter_buffer_max", "must be 20ms to 1s");
+        } else if least > most {
+            problem("jitter_buffer_min", "must be no more than jitter_buffer_max");
+        }
     }
 
     fn check_limits(&self, problem: &mut impl FnMut(&str, &str)) {
