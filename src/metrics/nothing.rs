@@ -6,7 +6,7 @@ use crate::call::CallEnd;
 
 /// Stands where the counters are with the feature.
 #[derive(Default)]
-pub(crate) struct Metrics;
+pub(crate) struct Metrics {}
 
 /// A call that is up.
 pub(crate) struct Active;
