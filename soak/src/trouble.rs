@@ -79,8 +79,8 @@ impl Scene<'_> {
                 self.pbx.go_on()?;
             }
             Trouble::DiskFull => {
-                let longest = longest_file(self.records).context("the records")?;
-                let _limit = Limit::lower(Resource::Fsize, longest)?;
+                let shortest = shortest_file(self.records)?.context("there are no records")?;
+                let _limit = Limit::lower(Resource::Fsize, shortest)?;
                 tokio::time::sleep(time).await;
             }
             Trouble::NoRtpPorts => {
@@ -131,16 +131,19 @@ impl Drop for Limit {
     }
 }
 
-/// What no file may exceed: files that exist stay as they are.
-fn longest_file(folder: &Path) -> std::io::Result<u64> {
-    let mut longest = 0;
+/// What no file may exceed, so that none of those that have something in them can grow.
+fn shortest_file(folder: &Path) -> std::io::Result<Option<u64>> {
+    let mut shortest = None;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let kind = entry.file_type()?;
-        longest =
-            longest.max(if kind.is_dir() { longest_file(&entry.path())? } else { entry.metadata()?.len() });
+        let length = if entry.file_type()?.is_dir() {
+            shortest_file(&entry.path())?
+        } else {
+            Some(entry.metadata()?.len()).filter(|length| *length > 0)
+        };
+        shortest = shortest.into_iter().chain(length).min();
     }
-    Ok(longest)
+    Ok(shortest)
 }
 
 fn highest_descriptor() -> std::io::Result<u64> {
