@@ -189,6 +189,8 @@ fn with_config<T>(
     let (first, last) = settings.rtp_ports.unwrap_or_default();
     config.rtp_cfg.port = u32::from(first);
     config.rtp_cfg.port_range = u32::from(last.saturating_sub(first));
+    // Each trunk begins anywhere: those that begin at the same pair would meet at each call.
+    config.rtp_cfg.randomize_port = 1;
     config.rtp_cfg.bound_addr = strings::lend(&media_address);
     config.rtp_cfg.public_addr = strings::lend(settings.public_address.as_deref().unwrap_or_default());
     // One family, said beforehand: otherwise PJSUA looks at each call which ones this host has.

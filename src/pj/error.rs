@@ -1,6 +1,6 @@
 //! PJSIP's status codes as errors.
 
-use std::fmt;
+use std::{fmt, io};
 
 use pjsip_sys as sys;
 
@@ -20,6 +20,14 @@ pub(crate) struct PjError {
 impl PjError {
     pub(super) fn new(operation: &'static str, status: sys::pj_status_t) -> Self {
         Self { operation, status, text: describe(status) }
+    }
+
+    /// Whether a port is somebody else's. Of what a call needs that is its pair for RTP and RTCP.
+    #[doc(alias = "PJ_ERRNO_START_SYS")]
+    pub(crate) fn is_address_in_use(&self) -> bool {
+        // PJLIB's codes of the system's own errors begin there.
+        let of_system = self.status - sys::PJ_ERRNO_START_SYS as i32;
+        io::Error::from_raw_os_error(of_system).kind() == io::ErrorKind::AddrInUse
     }
 }
 

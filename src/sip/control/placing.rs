@@ -143,8 +143,12 @@ impl Control {
         let Some(mut call) = self.remove(key) else { return };
         let trunk = self.trunks[call.trunk].name().to_owned();
         if call.is_unsent() {
-            let source = error.map(|error| Box::new(error) as Box<_>);
-            call.refuse(DialError::Unreachable { trunk, detail, source });
+            call.refuse(if error.as_ref().is_some_and(PjError::is_address_in_use) {
+                DialError::Media { detail: "all RTP ports of the range are in use".into() }
+            } else {
+                let source = error.map(|error| Box::new(error) as Box<_>);
+                DialError::Unreachable { trunk, detail, source }
+            });
         } else {
             // It was made before, with a server that failed.
             call.blame(LocalCause::TransportFailed, Some(detail));
