@@ -31,10 +31,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The disk first: after the PBX was away, calls that wait for it hold the slots, and nobody would meet a full disk.
     pub(crate) const ALL: [Self; 6] = [
+        Self::DiskFull,
         Self::PbxKilled,
         Self::NoRtpPorts,
-        Self::DiskFull,
         Self::PbxSilent,
         Self::NoDescriptors,
         Self::NoSlots,
