@@ -68,6 +68,8 @@ pub mod twilio;
 pub mod usage;
 
 mod ecma;
+#[cfg(any(feature = "twilio", feature = "_service"))]
+mod https;
 mod timestamp;
 
 pub use build_info::{BuildInfo, build_info};

@@ -27,8 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sip", &["audio", "call", "config", "pj", "provider", "secrets"]),
     // Text and sound on one side, the handle of a call on the other: nothing of who carries it.
     // An adapter reads its service's key.
-    ("speech", &["audio", "call", "secrets"]),
-    ("twilio", &["audio", "call", "config", "provider", "secrets"]),
+    ("speech", &["audio", "call", "https", "secrets"]),
+    ("twilio", &["audio", "call", "config", "https", "provider", "secrets"]),
     ("usage", &["call", "provider", "timestamp"]),
 ];
 

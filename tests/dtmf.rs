@@ -3,13 +3,28 @@
 mod common;
 
 use common::{Phone, Story, trunk, within};
-use outdial::call::{CallError, CallEvent};
+use outdial::call::{Call, CallError, CallEvent};
 use outdial_sandbox::Sandbox;
 
 const KEYS: &str = "0123456789*#ABCD";
 const ECHO: &str = "+12025550116";
 const SENDS_DIGITS: &str = "+12025550114";
 const SENDS_DIGITS_BY_INFO: &str = "+12025550189";
+
+/// The keys come back, as they were pressed.
+async fn come_back(call: &Call) {
+    let mut events = call.events();
+    let back = async {
+        let mut keys = String::new();
+        while keys.len() < KEYS.len() {
+            if let CallEvent::Dtmf(digit) = events.next().await.expect("the call is up") {
+                keys.push_str(&digit.to_string());
+            }
+        }
+        keys
+    };
+    assert_eq!(within("the keys that come back", back).await, KEYS);
+}
 
 /// Sends all keys; the sandbox decodes them. Its echo sends telephone events back, which we decode.
 async fn sends(config: impl FnOnce(&Sandbox) -> String, echoed: bool) {
@@ -24,17 +39,7 @@ async fn sends(config: impl FnOnce(&Sandbox) -> String, echoed: bool) {
     });
     assert_eq!(within("the keys at the sandbox", all).await, KEYS);
     if echoed {
-        let mut events = call.events();
-        let back = async {
-            let mut keys = String::new();
-            while keys.len() < KEYS.len() {
-                if let CallEvent::Dtmf(digit) = events.next().await.expect("the call is up") {
-                    keys.push_str(&digit.to_string());
-                }
-            }
-            keys
-        };
-        assert_eq!(within("the keys that come back", back).await, KEYS);
+        come_back(&call).await;
     }
     call.hangup().await;
     // No key twice, none that was not pressed.
@@ -74,17 +79,7 @@ async fn as_tones(codec: &str) {
     let speaker = call.audio().unwrap().speaker;
     let speech = tokio::spawn(async move { speaker.send(&vec![9_000; 16_000 * 3]).await });
     within("the keys", call.send_dtmf(KEYS)).await.unwrap();
-    let mut events = call.events();
-    let back = async {
-        let mut keys = String::new();
-        while keys.len() < KEYS.len() {
-            if let CallEvent::Dtmf(digit) = events.next().await.expect("the call is up") {
-                keys.push_str(&digit.to_string());
-            }
-        }
-        keys
-    };
-    assert_eq!(within("the keys that come back", back).await, KEYS);
+    come_back(&call).await;
     call.hangup().await;
     let record = within("the record", sandbox.call_ended(call.id().as_str())).await;
     // No telephone events, neither sent nor offered.

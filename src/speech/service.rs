@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
-use rustls::RootCertStore;
+use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{sleep, timeout};
 
@@ -37,6 +36,7 @@ pub(super) use socket::Message;
 pub(super) use socket::{Reader, Received, Socket, Writer};
 
 use super::AdapterError;
+use crate::https;
 use refusal::Failed;
 
 /// The first pause before a request is made again; each further one is twice as long.
@@ -245,27 +245,8 @@ impl fmt::Debug for Service {
     }
 }
 
-/// A client that verifies certificates against those of this system, and asks each thing once.
 fn client(base: &Url, limits: &Limits) -> Result<Client, String> {
-    let mut authorities = RootCertStore::empty();
-    authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if authorities.is_empty() && base.scheme() == "https" {
-        return Err("this system has no certificate authorities: install ca-certificates".to_owned());
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(authorities)
-        .with_no_client_auth();
-    let mut client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("outdial/", env!("CARGO_PKG_VERSION")))
-        .retry(retry::never())
-        .redirect(redirect::Policy::none())
-        .connect_timeout(limits.connect);
-    if base.scheme() == "http" {
-        client = client.no_proxy();
-    }
+    let encrypted = base.scheme() == "https";
+    let client = https::client(https::authorities(encrypted)?, encrypted)?.connect_timeout(limits.connect);
     client.build().map_err(|error| error.without_url().to_string())
 }

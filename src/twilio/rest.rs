@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, redirect, retry};
+use reqwest::{Client, Method};
 use rust_decimal::Decimal;
 use rustls::RootCertStore;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::account::Account;
 use super::retry::{Answer, Next, after_harmless};
 use super::status::{CallStatus, Report, is_call_sid};
+use crate::https;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -122,32 +123,13 @@ impl Failure {
 impl Rest {
     /// `api_url` has been checked: HTTPS, or this machine.
     pub(super) fn new(account: Arc<Account>, api_url: &str) -> Result<Self, String> {
-        let mut authorities = RootCertStore::empty();
-        authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if authorities.is_empty() && api_url.starts_with("https:") {
-            return Err("this system has no certificate authorities: install ca-certificates".to_owned());
-        }
+        let authorities = https::authorities(api_url.starts_with("https:"))?;
         Self::trusting(account, api_url, authorities)
     }
 
     fn trusting(account: Arc<Account>, api_url: &str, authorities: RootCertStore) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(authorities)
-            .with_no_client_auth();
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("outdial/", env!("CARGO_PKG_VERSION")))
-            // What is done again, and what is not, is decided in one place, and that is not inside the client.
-            .retry(retry::never())
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST);
-        if api_url.starts_with("http:") {
-            client = client.no_proxy();
-        }
+        let client = https::client(authorities, api_url.starts_with("https:"))?;
+        let client = client.connect_timeout(CONNECT).timeout(REQUEST);
         let client = client.build().map_err(|error| words(&error))?;
         Ok(Self { client, account, api_url: api_url.trim_end_matches('/').to_owned() })
     }
