@@ -1,4 +1,4 @@
-//! A network that loses packets: what was lost is concealed, or recovered, and the sound goes on.
+//! A network that loses packets: what was lost is concealed, or recovered, and the sound goes on; and what is counted of it.
 //!
 //! Two streams face each other, and the test is the network between them: nothing here depends on time.
 
@@ -100,6 +100,16 @@ impl Side {
         unsafe { pjsys_rtp_transport_poll(self.transport, 0) }
     }
 
+    /// What RTCP has counted.
+    fn statistics(&self) -> pjmedia_rtcp_stat {
+        // SAFETY: plain data, which the stream fills.
+        unsafe {
+            let mut statistics = std::mem::zeroed();
+            assert_eq!(pjmedia_stream_get_stat(self.stream, &mut statistics), 0);
+            statistics
+        }
+    }
+
     fn end(self) {
         // SAFETY: nothing is used afterwards.
         unsafe {
@@ -123,6 +133,11 @@ fn voice(rate: usize, from: usize, count: usize) -> Vec<i16> {
 
 /// What is heard of so many packets, by packet, if the network loses those for which `lost` says so.
 fn heard(format: &[&str], lost: impl Fn(usize) -> bool) -> Vec<Vec<i16>> {
+    received(format, lost).0
+}
+
+/// What is heard, and what the listener has counted.
+fn received(format: &[&str], lost: impl Fn(usize) -> bool) -> (Vec<Vec<i16>>, pjmedia_rtcp_stat) {
     let lib = Lib::new();
     let mut endpoint = ptr::null_mut();
     // SAFETY: the factory is leaked; the endpoint is destroyed at the end.
@@ -150,6 +165,7 @@ fn heard(format: &[&str], lost: impl Fn(usize) -> bool) -> Vec<Vec<i16>> {
         listener.hear()
     });
     let frames = frames.collect();
+    let counted = listener.statistics();
     speaker.end();
     listener.end();
     // SAFETY: nothing of it is used afterwards.
@@ -157,7 +173,7 @@ fn heard(format: &[&str], lost: impl Fn(usize) -> bool) -> Vec<Vec<i16>> {
         pjmedia_event_mgr_destroy(ptr::null_mut());
         assert_eq!(pjmedia_endpt_destroy2(endpoint), 0);
     }
-    frames
+    (frames, counted)
 }
 
 fn every(number: usize) -> bool {
@@ -177,6 +193,9 @@ fn likeness(samples: &[i16], original: &[i16]) -> f64 {
 const PCMU: &[&str] = &["0"];
 const G722: &[&str] = &["9"];
 const OPUS: &[&str] = &["96", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 useinbandfec=1"];
+/// As in our own calls.
+const OPUS_AT_16_KHZ: &[&str] =
+    &["96", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 maxplaybackrate=16000;sprop-maxcapturerate=16000"];
 
 #[test]
 fn a_lost_packet_leaves_no_hole() {
@@ -218,4 +237,16 @@ fn opus_recovers_what_the_next_packet_says_again() {
     let (with, without) = (recovered(OPUS), recovered(without));
     assert!(with > 0.8, "of a lost frame {with:.2} is recovered");
     assert!(with > without + 0.1, "with the copies {with:.2}, without them {without:.2}");
+}
+
+#[test]
+fn jitter_of_opus_is_counted_in_units_of_its_48_khz() {
+    // The network brings each packet at once: 20 ms before it is due after the one before, less what coding takes.
+    let early = 20.0;
+    for (name, format) in [("PCMU", PCMU), ("G.722", G722), ("Opus", OPUS_AT_16_KHZ)] {
+        let (_, counted) = received(format, |_| false);
+        let jitter = f64::from(counted.rx.jitter.last) / 1_000.0;
+        assert!(jitter < early * 1.5, "{name}: {jitter} ms");
+        assert!(jitter > early * 0.5, "{name}: {jitter} ms");
+    }
 }
