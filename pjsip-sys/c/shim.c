@@ -138,6 +138,21 @@ pj_size_t pjsys_media_event_during_hangup(pjsua_call_id id, pjmedia_event *event
     return pj_pool_get_used_size(pjsua_var.timer_pool);
 }
 
+pj_int32_t pjsys_stream_missing(pjmedia_stream *stream)
+{
+    pjmedia_stream_rtp_sess_info sessions;
+    const pjmedia_rtp_seq_session *numbers;
+
+    if (pjmedia_stream_get_rtp_session_info(stream, &sessions) != PJ_SUCCESS)
+        return 0;
+    numbers = &sessions.rtcp->seq_ctrl;
+    /* Before two packets have followed one another nothing is known. */
+    if (sessions.rtcp->stat.rx.pkt == 0 || numbers->probation)
+        return 0;
+    return (pj_int32_t)(numbers->max_seq + (numbers->cycles & 0xFFFF0000u) - numbers->base_seq -
+                        sessions.rtcp->received);
+}
+
 const char *pjsys_srtp_version(void)
 {
     return srtp_get_version_string();

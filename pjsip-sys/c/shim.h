@@ -60,6 +60,10 @@ void pjsys_stun_config_init(pj_stun_config *config, pj_pool_factory *factory, pj
  * the pool that events are kept in. */
 pj_size_t pjsys_media_event_during_hangup(pjsua_call_id call, pjmedia_event *event);
 
+/* Of the far end's packets, by their sequence numbers: how many have not come, less those that came twice (RFC 3550
+ * section 6.4.1). Negative where more came twice than are missing. */
+pj_int32_t pjsys_stream_missing(pjmedia_stream *stream);
+
 /* Opus for speech: the rate of its port in Hz, 8000 to 48000, and its complexity, 0 to 10. PJSUA is initialised. */
 pj_status_t pjsys_opus_set_speech(unsigned rate, unsigned complexity);
 

@@ -157,7 +157,10 @@ pub(crate) struct StreamStats {
     pub(crate) packets_received: u64,
     pub(crate) bytes_received: u64,
     pub(crate) lost: u64,
+    /// Packets that came and were not played, whole or in part.
     pub(crate) discarded: u64,
+    /// Packets of which nothing was heard: they never came, or came and were discarded, and not because they came twice.
+    pub(crate) unheard: u64,
     pub(crate) lost_at_peer: Option<u64>,
     pub(crate) jitter_mean_ms: f32,
     pub(crate) jitter_max_ms: f32,
@@ -178,6 +181,7 @@ impl StreamStats {
             bytes_received: self.bytes_received + later.bytes_received,
             lost: self.lost + later.lost,
             discarded: self.discarded + later.discarded,
+            unheard: self.unheard + later.unheard,
             lost_at_peer: match (self.lost_at_peer, later.lost_at_peer) {
                 (None, None) => None,
                 (before, after) => Some(before.unwrap_or_default() + after.unwrap_or_default()),
@@ -298,14 +302,14 @@ impl PinnedStream {
     /// The stream's counters so far.
     #[doc(alias = "pjmedia_stream_get_stat")]
     pub(crate) fn stats(&self) -> StreamStats {
-        // SAFETY: records for which zeros are valid; the stream is pinned, and the functions copy its counters.
-        let (rtcp, jitter_buffer) = unsafe {
+        // SAFETY: a record for which zeros are valid; the stream is pinned, and the functions copy its counters.
+        let (rtcp, missing) = unsafe {
             let mut rtcp: sys::pjmedia_rtcp_stat = std::mem::zeroed();
-            let mut jitter_buffer: sys::pjmedia_jb_state = std::mem::zeroed();
             sys::pjmedia_stream_get_stat(self.stream.as_ptr(), &raw mut rtcp);
-            sys::pjmedia_stream_get_stat_jbuf(self.stream.as_ptr(), &raw mut jitter_buffer);
-            (rtcp, jitter_buffer)
+            (rtcp, sys::pjsys_stream_missing(self.stream.as_ptr()))
         };
+        // Who came twice is missing less by one, and discarded once.
+        let unheard = i64::from(missing) + i64::from(rtcp.rx.discard);
         let ms = |microseconds: i32| microseconds.max(0) as f32 / 1000.0;
         StreamStats {
             packets_sent: rtcp.tx.pkt.into(),
@@ -313,7 +317,8 @@ impl PinnedStream {
             packets_received: rtcp.rx.pkt.into(),
             bytes_received: rtcp.rx.bytes.into(),
             lost: rtcp.rx.loss.into(),
-            discarded: u64::from(rtcp.rx.discard) + u64::from(jitter_buffer.discard),
+            discarded: rtcp.rx.discard.into(),
+            unheard: u64::try_from(unheard).unwrap_or_default(),
             lost_at_peer: (rtcp.tx.update_cnt > 0).then_some(rtcp.tx.loss.into()),
             jitter_mean_ms: ms(rtcp.rx.jitter.mean),
             jitter_max_ms: ms(rtcp.rx.jitter.max),

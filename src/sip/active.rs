@@ -359,11 +359,12 @@ impl ActiveCall {
         let expected = counted.packets_received + counted.lost;
         let percent =
             |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f32 / whole as f32 };
-        let loss = percent(counted.lost + counted.discarded, expected).min(100.0);
+        let heard = counted.packets_received.saturating_sub(counted.discarded);
+        let unheard = percent(counted.unheard, heard + counted.unheard);
         // One way: half the round trip, the jitter buffer, a packet at each end.
         let delay = counted.round_trip_ms.unwrap_or_default() / 2.0 + 2.0 * counted.jitter_mean_ms + 60.0;
         MediaStats {
-            mos: (counted.packets_received > 0).then(|| mos(&negotiated.codec, loss, delay)),
+            mos: (counted.packets_received > 0).then(|| mos(&negotiated.codec, unheard, delay)),
             codec: negotiated.codec,
             srtp: negotiated.srtp,
             packets_sent: counted.packets_sent,

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod peer;
+pub(crate) mod side;
 
 use pjsip_sys::*;
 use std::cell::UnsafeCell;

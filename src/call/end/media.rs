@@ -25,7 +25,8 @@ pub struct MediaStats {
     pub bytes_received: u64,
     /// Packets that never came, by the gaps in the sequence numbers.
     pub packets_lost: u64,
-    /// Packets that came too late, twice or damaged, and were not played.
+    /// Packets that came too late, twice or damaged, or had to make room for later ones, and were not played, whole or in
+    /// part.
     pub packets_discarded: u64,
     /// Percent of the callee's packets that were lost on the way to us.
     pub loss_received_percent: f32,
