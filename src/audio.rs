@@ -12,6 +12,7 @@
 //! wait.
 
 pub mod dtmf;
+mod duplex;
 mod fade;
 mod frame;
 mod listen;
@@ -23,6 +24,9 @@ mod rate;
 mod resample;
 pub mod wav;
 
+#[cfg(test)]
+pub(crate) use duplex::Step;
+pub(crate) use duplex::{Batch, Between, DuplexControl, DuplexSink, DuplexSource, Progress, duplex};
 pub use frame::{FRAME_MS, Frame};
 pub use listen::{ListenSink, ListenStats, Listener, TryRecvError, listen};
 pub use playout::{Due, Mark, MarkOutcome, PlayoutSource, PlayoutStats, Pulled, SendError, Speaker, playout};

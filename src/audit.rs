@@ -28,7 +28,7 @@ mod verify;
 
 use std::path::PathBuf;
 
-pub use event::{AuditEvent, CallEnded, CallStart};
+pub use event::{AuditEvent, CallEnded, CallRecorded, CallStart};
 pub use log::AuditLog;
 pub use verify::{AuditFault, AuditReport, FaultKind, verify, verify_file};
 

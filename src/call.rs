@@ -21,7 +21,7 @@ pub(crate) use log::CallLog;
 pub use log::Events;
 pub(crate) use machine::{CallMachine, Ending, Signal};
 use tokio::sync::oneshot;
-pub(crate) use witness::CallWitness;
+pub(crate) use witness::{CallWitness, Heard, Said, Scribe};
 
 use crate::audio::dtmf::Digit;
 use crate::audio::{Listener, Speaker};
@@ -129,6 +129,11 @@ impl WeakCall {
     pub(crate) fn call(&self) -> Call {
         let handle = self.handle.upgrade().map(Call);
         handle.unwrap_or_else(|| Call::without_control(Arc::clone(&self.log), self.provider))
+    }
+
+    /// The log of the call, for those who write into it.
+    pub(crate) fn log(&self) -> &Arc<CallLog> {
+        &self.log
     }
 
     /// Ends the call for a reason of the operator's.
@@ -246,6 +251,26 @@ impl Call {
     /// [`CallError::Ended`] where nothing but the end of the call is left.
     pub fn speaker(&self) -> Result<Speaker, CallError> {
         self.0.speaker.clone().ok_or(CallError::Ended)
+    }
+
+    /// Stops keeping what is said, while the callee reads out a card number for example: from the next 20 ms on the
+    /// recording has silence, on both sides, and the transcript no words. The time goes on in both.
+    ///
+    /// Returns false if nothing of the call is kept; then, too, nothing is from here on.
+    pub fn pause_recording(&self) -> bool {
+        self.0.witness.get().is_some_and(|witness| witness.pause_recording(true))
+    }
+
+    /// Keeps what is said again; with `start_paused` in the configuration, for the first time.
+    ///
+    /// Returns false if nothing of the call is kept.
+    pub fn resume_recording(&self) -> bool {
+        self.0.witness.get().is_some_and(|witness| witness.pause_recording(false))
+    }
+
+    /// Who writes down the words of the call, if anybody does.
+    pub(crate) fn scribe(&self) -> Option<Arc<dyn Scribe>> {
+        self.0.witness.get()?.scribe()
     }
 
     /// The log of the call, for those who write into it.

@@ -41,6 +41,7 @@ mod policy;
 mod prefix;
 mod profile;
 mod provider;
+mod recording;
 mod records;
 mod route;
 mod secrets;
@@ -62,6 +63,7 @@ pub use explain::{Origin, Setting};
 pub use prefix::PrefixRoute;
 pub use profile::Profile;
 pub use provider::{ProviderConfig, ProviderKind};
+pub use recording::{RecordingConfig, RecordingFormat};
 pub use records::RecordsConfig;
 pub use route::{Carrier, Plan, Route};
 pub use secrets::SecretsConfig;
@@ -88,6 +90,8 @@ pub struct Config {
     pub policy: Rules,
     /// Where the evidence is kept.
     pub records: RecordsConfig,
+    /// What is recorded of what is said, and where.
+    pub recording: RecordingConfig,
     /// The trunks by their names: 1 to 64 letters, digits, `-` and `_`.
     pub trunks: BTreeMap<String, TrunkConfig>,
     /// The providers that are not SIP trunks, by their names, which no trunk has.
@@ -143,6 +147,9 @@ impl Config {
         if let Some(section) = root.table("records") {
             config.records = RecordsConfig::read(section, base);
         }
+        if let Some(section) = root.table("recording") {
+            config.recording = RecordingConfig::read(section, base);
+        }
         // A trunk with a mistake in it still exists: references to it are not mistakes too.
         let mut broken = Vec::new();
         for (name, section) in root.tables("trunks") {
@@ -194,6 +201,7 @@ impl Config {
         self.secrets.check(&mut problems);
         policy::check(&self.policy, &mut problems);
         self.records.check(&mut problems);
+        self.recording.check(&mut problems);
         for (name, trunk) in &self.trunks {
             let path = format!("trunks.{name}");
             if !is_trunk_name(name) {

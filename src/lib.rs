@@ -60,6 +60,7 @@ mod outdial;
 mod pj;
 pub mod policy;
 pub mod provider;
+pub mod recording;
 pub mod secrets;
 pub mod sip;
 pub mod speech;
@@ -89,6 +90,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/hosts.md")]
 struct Hosts;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/recording.md")]
+struct RecordingPage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/sandbox.md")]

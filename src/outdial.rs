@@ -11,6 +11,7 @@ mod scrape;
 mod target;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,7 @@ use crate::ledger::{Keyed, Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::policy::{Admission, Ask, Counts, DoNotCall, Moment, Refusal, Rules};
 use crate::provider::{DialError, DialProvider, DialRequest, E164, Shutdown};
+use crate::recording::Studio;
 use crate::secrets::SecretRef;
 use crate::sip::{Endpoint, StartError};
 use crate::usage::{UsageError, UsageSink};
@@ -55,6 +57,7 @@ struct Shared {
     config: Config,
     carriers: Carriers,
     records: Records,
+    studio: Studio,
     keys: Arc<Keys>,
     desk: Mutex<Desk>,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
@@ -206,6 +209,7 @@ impl OutdialBuilder {
             config,
             carriers,
             records,
+            studio: Studio::default(),
             keys: Arc::default(),
             desk: Mutex::new(desk),
             refusals: Mutex::default(),
@@ -239,6 +243,7 @@ fn open(
     };
     let book = Book::new(ledger, audit, usage);
     recovery::recover(&book, config)?;
+    recovery::finish_recordings(&book, config)?;
     let today = config.policy.day(SystemTime::now());
     let attempts = book.ledger.attempts_on(&today.to_string()).map_err(RecordsError::from)?;
     let spent = book.ledger.spent_on(&today.to_string()).map_err(RecordsError::from)?;
@@ -432,6 +437,14 @@ pub enum OutdialError {
     /// A host's usage sink did not take what an earlier process owed it.
     #[error(transparent)]
     Usage(UsageError),
+    /// The folder for recordings cannot be made.
+    #[error("the folder for recordings, {}, cannot be made", folder.display())]
+    Recordings {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The records could not be opened for another reason.
     #[error("the records could not be opened")]
     Records(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -14,6 +14,7 @@ mod error;
 mod header;
 mod number;
 mod price;
+mod record;
 mod request;
 mod shutdown;
 
@@ -24,6 +25,7 @@ pub use error::{CapacityLimit, DialError};
 pub use header::{Header, HeaderError};
 pub use number::{E164, E164Error};
 pub(crate) use price::Price;
+pub use record::Record;
 pub use request::DialRequest;
 pub use shutdown::Shutdown;
 

@@ -23,6 +23,8 @@ mod retry;
 mod server;
 mod signature;
 mod status;
+mod taping;
+mod timeline;
 mod token;
 mod twiml;
 

@@ -14,7 +14,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "outdial",
         &[
-            "audit", "call", "config", "ledger", "metrics", "policy", "provider", "secrets", "sip", "twilio",
+            "audio",
+            "audit",
+            "call",
+            "config",
+            "ledger",
+            "metrics",
+            "policy",
+            "provider",
+            "recording",
+            "secrets",
+            "sip",
+            "twilio",
             "usage",
         ],
     ),
@@ -23,6 +34,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["provider", "usage"]),
     // The contract names the type of a call, and a call names a number.
     ("provider", &["audio", "call"]),
+    // The sound of a call and its words on one side, files on the other.
+    ("recording", &["audio", "call", "config", "provider", "timestamp"]),
     ("secrets", &["ecma", "timestamp"]),
     ("sip", &["audio", "call", "config", "pj", "provider", "secrets"]),
     // Text and sound on one side, the handle of a call on the other: nothing of who carries it.

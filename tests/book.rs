@@ -127,7 +127,7 @@ fn every_program_in_the_book_is_compiled() {
 }
 
 /// The tables of the reference: their heading, the beginning of a file that has one, and the struct behind it.
-const TABLES: [(&str, &str, &[&str]); 12] = [
+const TABLES: [(&str, &str, &[&str]); 13] = [
     ("At the top", "", &["Config"]),
     ("`[endpoint]`", "[endpoint]\n", &["EndpointConfig"]),
     ("`[endpoint.timers]`", "[endpoint.timers]\n", &["Timers"]),
@@ -147,6 +147,7 @@ const TABLES: [(&str, &str, &[&str]); 12] = [
     ("`[agents.NAME]`", "[agents.a]\n", &["AgentConfig"]),
     ("`[policy]`", "[policy]\n", &["Rules"]),
     ("`[records]`", "[records]\n", &["RecordsConfig"]),
+    ("`[recording]`", "[recording]\n", &["RecordingConfig"]),
     ("`[secrets]`", "[secrets]\n", &["SecretsConfig"]),
 ];
 
@@ -252,9 +253,8 @@ fn form(kind: &str, words: &BTreeMap<String, String>) -> String {
         "BillableUnit" => "`\"minute\"` or `\"call\"`".to_owned(),
         "Increment" => "seconds: `\"60/60\"`".to_owned(),
         "ProviderKind" => "`\"twilio\"`".to_owned(),
-        "Tariff" | "EndpointConfig" | "SecretsConfig" | "Rules" | "RecordsConfig" | "Timers" => {
-            "table".to_owned()
-        }
+        "Tariff" | "EndpointConfig" | "SecretsConfig" | "Rules" | "RecordsConfig" | "RecordingConfig"
+        | "Timers" => "table".to_owned(),
         "Rate" | "PrefixRoute" => "tables".to_owned(),
         kind if kind.starts_with("BTreeMap<") => "tables by name".to_owned(),
         kind => words.get(kind).unwrap_or_else(|| panic!("no form for {kind}")).clone(),

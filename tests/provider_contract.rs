@@ -9,13 +9,15 @@ mod fake_twilio;
 use std::time::Duration;
 
 use common::phone::request;
-use common::sound::{assert_came_back, hear, likeness, mu_law_position, sweep, tone_share};
+use common::sound::{assert_came_back, echoes, hear, likeness, mu_law_position, position, sweep, tone_share};
 use common::{Story, trunk, within};
 use fake_twilio::FakeTwilio;
 use futures_util::future::join_all;
 use outdial::audio::{MarkOutcome, SampleRate, SendError};
 use outdial::call::{Call, CallEnd, CallError, CallEvent, EndReason, EndedBy};
-use outdial::provider::{AgentId, CallerId, DialError, DialProvider, DialRequest, E164, Header, Shutdown};
+use outdial::provider::{
+    AgentId, CallerId, DialError, DialProvider, DialRequest, E164, Header, Record, Shutdown,
+};
 use outdial::{Config, Outdial, OutdialError};
 use outdial_sandbox::Sandbox;
 use tokio::sync::MutexGuard;
@@ -42,7 +44,7 @@ enum FarEnd {
 struct Bench {
     provider: Outdial,
     far_end: FarEnd,
-    _records: tempfile::TempDir,
+    records: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -73,7 +75,7 @@ impl Bench {
                 other => break other.unwrap_or_else(|error| panic!("{error}: {error:?}")),
             }
         };
-        Self { provider, far_end, _records: records, _turn: turn }
+        Self { provider, far_end, records, _turn: turn }
     }
 
     /// All that a skill gets to know of it.
@@ -201,6 +203,7 @@ over_both!(
     a_drain_lets_calls_finish_and_takes_no_new_ones,
     requests_that_cannot_work_are_refused_by_type,
     no_wish_is_ignored,
+    what_is_recorded_has_both_sides_at_their_time,
 );
 
 async fn events_come_in_order_and_the_end_once(bench: &Bench) {
@@ -628,4 +631,66 @@ async fn no_wish_is_ignored(bench: &Bench) {
             (_, other) => panic!("{sign:?}: {other:?}"),
         }
     }
+}
+
+/// Both sides of the recording of a call that is over: the callee's, ours.
+async fn recorded(bench: &Bench, call: &Call) -> (Vec<i16>, Vec<i16>) {
+    let path = bench.records.path().join("recordings").join(format!("{}.wav", call.id()));
+    let complete = async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("the recording", complete).await;
+    let reader = hound::WavReader::open(path).unwrap();
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 8_000));
+    let samples: Vec<i16> = reader.into_samples().map(Result::unwrap).collect();
+    samples.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
+}
+
+async fn what_is_recorded_has_both_sides_at_their_time(bench: &Bench) {
+    let rate = SampleRate::Hz8000;
+    let call = bench.dial_with(request(INSTANT_ECHO).audio_rate(rate).record(Record::Sound)).await;
+    let mut audio = call.audio().unwrap();
+    within("the answer", call.answered()).await.unwrap();
+    hear(&mut audio.listener, rate.samples(400)).await;
+    let said = sweep(rate, 400);
+    let (sent, _) = tokio::join!(
+        within("the playout", audio.speaker.send(&said)),
+        hear(&mut audio.listener, rate.samples(1_000))
+    );
+    sent.unwrap();
+    // The next one is cut off, and its end is not in the recording either; then there is a pause, in which nothing is.
+    let loud = vec![12_000; rate.samples(3_000)];
+    let (cleared, ()) = tokio::join!(audio.speaker.send(&loud), async {
+        hear(&mut audio.listener, rate.samples(300)).await;
+        audio.speaker.clear();
+    });
+    assert_eq!(cleared, Err(SendError::Cleared));
+    hear(&mut audio.listener, rate.samples(200)).await;
+    assert!(call.pause_recording());
+    let secret = vec![-12_000; rate.samples(300)];
+    let (sent, _) = tokio::join!(
+        within("the playout", audio.speaker.send(&secret)),
+        hear(&mut audio.listener, rate.samples(1_000))
+    );
+    sent.unwrap();
+    assert!(call.resume_recording());
+    hear(&mut audio.listener, rate.samples(100)).await;
+    within("the end", call.hangup()).await;
+
+    let (callee, agent) = recorded(bench, &call).await;
+    assert_eq!(callee.len(), agent.len());
+    assert!(callee.len() >= rate.samples(2_800), "{} samples", callee.len());
+    let part = &said[rate.frame_len()..said.len() - rate.frame_len()];
+    let at = position(&agent, part).expect("what was said, sample by sample");
+    assert!(at >= rate.samples(300), "said after 400 ms, recorded after {at} samples");
+    // What the callee makes of it comes back through μ-law and stands behind it, by less than a second.
+    let echoes = echoes(&agent, at, part.len(), &callee);
+    let found = echoes.iter().flatten().count();
+    assert!(found * 10 >= echoes.len() * 6, "the echo is behind by {echoes:?}");
+    let cut = agent.iter().filter(|sample| **sample == 12_000).count();
+    assert!((rate.samples(100)..rate.samples(1_500)).contains(&cut), "{cut} samples of what was cleared");
+    let told = [&callee, &agent].map(|side| side.iter().filter(|sample| **sample < -10_000).count());
+    assert_eq!(told, [0, 0], "samples of what was said in the pause");
 }

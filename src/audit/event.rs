@@ -42,6 +42,21 @@ pub enum AuditEvent {
         /// The final status of the new call, if there is one.
         sip_code: Option<u16>,
     },
+    /// What is said in a call is kept from here on, or no longer.
+    #[serde(rename = "voice.call.recording")]
+    Recording {
+        /// Who calls.
+        agent_id: String,
+        /// The call.
+        call_id: String,
+        /// `started`, `paused` or `resumed`.
+        state: String,
+        /// When, in milliseconds since the answer.
+        at_ms: u64,
+    },
+    /// What was said in a call is in a file that is complete.
+    #[serde(rename = "voice.call.recorded")]
+    Recorded(Box<CallRecorded>),
     /// A call was asked for and not made.
     #[serde(rename = "voice.call.refused")]
     Refused {
@@ -150,6 +165,38 @@ pub struct CallEnded {
     /// What it cost in US dollars, if it was rated.
     pub cost_usd: Option<f64>,
     /// Whether the end was written by the next process, after the one that made the call had died.
+    pub recovered: bool,
+}
+
+/// A recording or a transcript, see [`AuditEvent::Recorded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CallRecorded {
+    /// Who called.
+    pub agent_id: String,
+    /// The call.
+    pub call_id: String,
+    /// `recording` or `transcript`.
+    pub what: String,
+    /// The file's name in the folder of recordings; null if there is none.
+    pub file: Option<String>,
+    /// The SHA-256 of the file, 64 lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Its size.
+    pub bytes: Option<u64>,
+    /// How long the recording is, in milliseconds; null if that is not known.
+    pub duration_ms: Option<u64>,
+    /// How much of it is silence because it was paused, in milliseconds.
+    pub paused_ms: u64,
+    /// How much of it is silence because the disk was too slow, in milliseconds.
+    pub lost_ms: u64,
+    /// Why it ends before the call did, if so: `disk_full`, `io`, `too_long` or `encoder`.
+    pub fault: Option<String>,
+    /// The request's reference to the callee's consent.
+    pub consent: Option<String>,
+    /// Whether it was completed by the next process, after the one that made the call had died: then the call may have been
+    /// longer.
     pub recovered: bool,
 }
 

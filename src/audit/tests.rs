@@ -147,6 +147,26 @@ fn every_event() -> Vec<AuditEvent> {
             reason: text("it is 22:00 there"),
         },
         AuditEvent::CredentialUsed { name: text("SIP_PASSWORD"), source: text("store"), trunk: text("main") },
+        AuditEvent::Recording {
+            agent_id: text("a"),
+            call_id: text("c1"),
+            state: text("paused"),
+            at_ms: 1_500,
+        },
+        AuditEvent::Recorded(Box::new(CallRecorded {
+            agent_id: text("a"),
+            call_id: text("c1"),
+            what: text("recording"),
+            file: Some(text("c1.wav")),
+            sha256: Some("0f".repeat(32)),
+            bytes: Some(64_044),
+            duration_ms: Some(2_000),
+            paused_ms: 0,
+            lost_ms: 20,
+            fault: None,
+            consent: None,
+            recovered: false,
+        })),
         AuditEvent::Repaired { line: 7, bytes: 30 },
     ]
 }

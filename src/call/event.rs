@@ -36,7 +36,8 @@ pub enum TransferOutcome {
 ///
 /// They come in this order, each at most once unless it says *many*: `Initiated`, `Trying`, `Ringing`, `EarlyMedia`
 /// (many), `Answered`, `Dtmf` (many), `Held` and `Resumed` (many), `TransferProgress` (many), `MediaStalled` and
-/// `MediaResumed` (many), and exactly once and last, on every path, `Ended`. `SpeechFailed` (many) has no place of its own.
+/// `MediaResumed` (many), and exactly once and last, on every path, `Ended`. `SpeechFailed` and `RecordingFault` (many) have no
+/// place of their own.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "events are few, and the end is what hosts match on")]
 #[non_exhaustive]
@@ -73,6 +74,15 @@ pub enum CallEvent {
         error: String,
         /// The adapter that goes on in its place.
         fallback: Option<String>,
+    },
+    /// The recording or the transcript of the call has a hole or an early end. See [`crate::recording`].
+    RecordingFault {
+        /// Why: a word that stays the same, such as `disk_full` or `gap`.
+        kind: &'static str,
+        /// Why, for people.
+        error: String,
+        /// Whether nothing follows it in the file. The call goes on.
+        over: bool,
     },
     /// The call is over.
     Ended(CallEnd),

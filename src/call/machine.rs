@@ -201,6 +201,7 @@ mod tests {
             CallEvent::MediaStalled => "stalled",
             CallEvent::MediaResumed => "flowing",
             CallEvent::SpeechFailed { .. } => "speech-failed",
+            CallEvent::RecordingFault { .. } => "recording-fault",
             CallEvent::Ended(_) => "ended",
         }
     }

@@ -7,7 +7,7 @@ use super::section::Section;
 use super::tariff::Amount;
 use super::values::Time;
 use crate::audio::SampleRate;
-use crate::provider::CallerId;
+use crate::provider::{CallerId, Record};
 
 /// What one agent may do and how its calls look. The table `[agents.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +31,8 @@ pub struct AgentConfig {
     pub talk_limit: Option<Duration>,
     /// The sample rate of the sound on the application's side, in Hz: 8000, 16000, 24000 or 48000. Default 16000.
     pub audio_rate: Option<SampleRate>,
+    /// What is kept of what is said in its calls. Default: as the trunk says.
+    pub record: Option<Record>,
 }
 
 impl AgentConfig {
@@ -45,6 +47,7 @@ impl AgentConfig {
         agent.ring_timeout = section.take("ring_timeout").map(|Time(time)| time);
         agent.talk_limit = section.take("talk_limit").map(|Time(time)| time);
         section.set("audio_rate", &mut agent.audio_rate);
+        section.set("record", &mut agent.record);
         section.finish(&[("provider", "a provider is named where a trunk is: trunk = \"…\"")]);
         agent
     }

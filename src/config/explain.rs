@@ -115,6 +115,7 @@ impl TrunkConfig {
             ("public_address", shown(self.public_address.as_ref())),
             ("stun_server", shown(self.stun_server.as_ref())),
             ("tariff", shown(self.tariff.as_ref().map(|_| "set"))),
+            ("record", shown(self.record.map(Word::word))),
         ]
     }
 }

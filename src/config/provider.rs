@@ -5,7 +5,7 @@ use super::section::Section;
 use super::twilio::TwilioConfig;
 use super::values::Time;
 use super::{Problem, tariff};
-use crate::provider::CallerId;
+use crate::provider::{CallerId, Record};
 use crate::usage::Tariff;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +28,8 @@ pub struct ProviderConfig {
     pub talk_limit: Duration,
     /// What calls with this account cost. Default: unknown.
     pub tariff: Option<Tariff>,
+    /// What is kept of what is said in calls with it. Default: as `[recording]` says.
+    pub record: Option<Record>,
     /// Which service it is, with its own settings.
     pub kind: ProviderKind,
 }
@@ -50,6 +52,7 @@ impl ProviderConfig {
             ring_timeout: Duration::from_secs(60),
             talk_limit: Duration::from_secs(2 * 60 * 60),
             tariff: None,
+            record: None,
             kind,
         }
     }
@@ -70,13 +73,14 @@ impl ProviderConfig {
         let caller_id = section.take("caller_id");
         let [max_calls, calls_per_second] = ["max_calls", "calls_per_second"].map(|key| section.take(key));
         let [ring, talk] = ["ring_timeout", "talk_limit"].map(|key| section.take(key).map(|Time(time)| time));
+        let record = section.take("record");
         let tariff = section.table("tariff").and_then(tariff::read);
         if let Some(provider) = &mut provider {
             (provider.caller_id, provider.max_calls) = (caller_id, max_calls);
             provider.calls_per_second = calls_per_second;
             provider.ring_timeout = ring.unwrap_or(provider.ring_timeout);
             provider.talk_limit = talk.unwrap_or(provider.talk_limit);
-            provider.tariff = tariff;
+            (provider.tariff, provider.record) = (tariff, record);
         }
         section.finish(&[("caller_name", "Twilio shows callees a number and no name")]);
         provider

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{AgentConfig, Config, PrefixRoute, ProviderConfig, ProviderKind, TrunkConfig, TwilioConfig};
 use crate::audio::SampleRate;
-use crate::provider::{AgentId, CallerId, DialError, DialRequest};
+use crate::provider::{AgentId, CallerId, DialError, DialRequest, Record};
 use crate::usage::Tariff;
 
 /// What the configuration makes of a request that a SIP trunk carries: the trunk, and every setting with its final value.
@@ -49,6 +49,8 @@ pub struct Plan<'c> {
     pub talk_limit: Duration,
     /// The sample rate of the sound on the application's side.
     pub audio_rate: SampleRate,
+    /// What is kept of what is said.
+    pub record: Record,
 }
 
 /// What carries a call: a trunk of the SIP provider, or a provider that has no trunks.
@@ -83,6 +85,13 @@ impl<'c> Carrier<'c> {
         match self {
             Self::Trunk(trunk) => trunk.calls_per_second,
             Self::Provider(provider) => provider.calls_per_second,
+        }
+    }
+
+    fn record(self) -> Option<Record> {
+        match self {
+            Self::Trunk(trunk) => trunk.record,
+            Self::Provider(provider) => provider.record,
         }
     }
 
@@ -186,6 +195,11 @@ impl Config {
             ring_timeout: request.ring_timeout.or(ring).unwrap_or(usual_ring),
             audio_rate: request.audio_rate.or(agent.and_then(|agent| agent.audio_rate)).unwrap_or_default(),
             talk_limit: talk.into_iter().flatten().fold(longest_talk, Duration::min),
+            record: request
+                .record
+                .or(agent.and_then(|agent| agent.record))
+                .or(carrier.record())
+                .unwrap_or(self.recording.record),
         })
     }
 
@@ -195,8 +209,9 @@ impl Config {
     ///
     /// As for `plan`; [`DialError::UnknownTrunk`] if something else carries it.
     pub fn route(&self, request: &DialRequest) -> Result<Route<'_>, DialError> {
-        let Plan { name, carrier, agent, caller_id, caller_name, ring_timeout, talk_limit, audio_rate } =
-            self.plan(request)?;
+        let Plan {
+            name, carrier, agent, caller_id, caller_name, ring_timeout, talk_limit, audio_rate, ..
+        } = self.plan(request)?;
         let Carrier::Trunk(trunk) = carrier else {
             return Err(DialError::UnknownTrunk(name.to_owned()));
         };

@@ -113,6 +113,7 @@ fn every_key_of_a_trunk_is_read() {
         local_port = 5080
         public_address = "203.0.113.7"
         stun_server = "stun.example.com"
+        record = "both"
         tariff = { rates = [{ prefix = "1", price = "0.01" }] }
     "#;
     let trunk = trunk(more).unwrap();

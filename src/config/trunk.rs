@@ -11,7 +11,7 @@ use super::{
     Codec, DtmfMethod, FromUser, IdentityHeader, NumberFormat, Pem, Profile, Server, Srtp, SrtpSuite,
     Transport, tariff,
 };
-use crate::provider::CallerId;
+use crate::provider::{CallerId, Record};
 use crate::secrets::SecretRef;
 use crate::usage::Tariff;
 
@@ -141,6 +141,8 @@ pub struct TrunkConfig {
 
     /// What calls over this trunk cost. Default: unknown.
     pub tariff: Option<Tariff>,
+    /// What is kept of what is said in calls over it. Default: as `[recording]` says.
+    pub record: Option<Record>,
 }
 
 impl TrunkConfig {
@@ -196,6 +198,7 @@ impl TrunkConfig {
             public_address: None,
             stun_server: None,
             tariff: None,
+            record: None,
         }
     }
 
@@ -276,6 +279,7 @@ impl TrunkConfig {
         s.set("local_port", &mut trunk.local_port);
         s.set("public_address", &mut trunk.public_address);
         s.set("stun_server", &mut trunk.stun_server);
+        s.set("record", &mut trunk.record);
         for (key, field) in [
             ("ptime", &mut trunk.ptime),
             ("jitter_buffer_min", &mut trunk.jitter_buffer_min),

@@ -1,5 +1,6 @@
 //! One attempt to call, from the decision to the last record.
 
+mod recording;
 mod telemetry;
 mod witness;
 
@@ -26,6 +27,7 @@ use crate::ledger::{NewCall, Settled};
 use crate::metrics::Active;
 use crate::policy::{Admission, Ask, Limits, Moment, Refusal};
 use crate::provider::{CallerId, Departure, DialError, DialRequest, Price, Witness};
+use recording::Keeping;
 pub(super) use telemetry::span;
 
 /// A call is hung up so long before its money is used up, so that the goodbye is paid for too.
@@ -55,6 +57,8 @@ struct State {
     reply: Option<oneshot::Sender<Result<Call, DialError>>>,
     /// Until the call is over.
     active: Option<Active>,
+    /// What is kept of what is said.
+    keeping: Keeping,
 }
 
 /// Makes a call and keeps its records until its end. The reply is sent as soon as the call exists.
@@ -76,7 +80,8 @@ pub(super) async fn run(
     let key = claim.as_ref().map(|claim| claim.key().to_owned());
     Span::current().record("trunk", &carrier).record("provider", provider);
     let active = Some(shared.metrics.begins(&carrier, provider));
-    let state = State { admission, row: None, start: None, price: None, reply: Some(reply), active };
+    let keeping = Keeping::of(&request, &shared.config);
+    let state = State { admission, row: None, start: None, price: None, reply: Some(reply), active, keeping };
     let attempt = Arc::new(Attempt {
         shared,
         request,
@@ -131,6 +136,7 @@ fn admit(shared: &Shared, request: &mut DialRequest) -> Result<(Admission, Strin
         Some(rules.ring_limit.map_or(plan.ring_timeout, |most| most.min(plan.ring_timeout)));
     request.talk_limit = Some(rules.talk_limit.map_or(plan.talk_limit, |most| most.min(plan.talk_limit)));
     request.audio_rate = Some(plan.audio_rate);
+    request.record = Some(plan.record);
     request.caller_id = plan.caller_id;
     request.caller_name = plan.caller_name;
     Ok((admission, name, provider))
@@ -285,12 +291,14 @@ impl Attempt {
         let (Some(row), Some(start)) = (row, start) else { return };
         let mut answered = None;
         let mut silent = true;
+        let mut recording = None;
         let end = loop {
             let paid_till = answered.and_then(|at| self.paid_till(at));
             tokio::select! {
                 event = events.next() => match event.inspect(|event| self.tell(event, &mut silent)) {
                     Some(CallEvent::Answered(_)) => {
                         answered = Some(Instant::now());
+                        recording = self.begin_recording(call);
                         let at = SystemTime::now();
                         self.shared.records.tell(move |book| {
                             if let Err(error) = book.ledger.answered(row, at) {
@@ -311,7 +319,7 @@ impl Attempt {
                 }
             }
         };
-        self.over(row, &start, end).await;
+        tokio::join!(self.over(row, &start, end), self.end_recording(recording));
     }
 
     /// When more money must be set aside, or the call be ended.

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use super::OutdialError;
 use super::records::{Audit, Book, RecordsError};
-use crate::audit::{AuditEvent, CallEnded, CallStart};
+use crate::audit::{AuditEvent, CallEnded, CallRecorded, CallStart};
 use crate::call::{CallEnd, EndReason, EndedBy};
 use crate::config::Config;
 use crate::ledger::{OpenCall, Settled};
 use crate::provider::{AgentId, E164};
+use crate::recording::{Leftover, finish_leftovers, make_folder};
 
 /// Ends what is open.
 pub(super) fn recover(book: &Book, config: &Config) -> Result<(), RecordsError> {
@@ -31,6 +33,35 @@ pub(super) fn recover(book: &Book, config: &Config) -> Result<(), RecordsError> 
         for row in book.ledger.undelivered()? {
             book.deliver(row)?;
         }
+    }
+    Ok(())
+}
+
+/// Completes recordings and transcripts of calls that were up, as far as they go, and makes the folder for those to come
+/// where the configuration asks for any.
+pub(super) fn finish_recordings(book: &Book, config: &Config) -> Result<(), OutdialError> {
+    let folder = config.recordings();
+    if config.records_anything() {
+        make_folder(&folder).map_err(|source| OutdialError::Recordings { folder: folder.clone(), source })?;
+    }
+    let ours = |call: &str| book.ledger.record_of(call).is_ok_and(|record| record.is_some());
+    for Leftover { call_id, what, kept } in finish_leftovers(&folder, ours) {
+        let Some(call) = book.ledger.record_of(&call_id).map_err(RecordsError::from)? else { continue };
+        let recorded = CallRecorded {
+            agent_id: call.agent_id,
+            call_id,
+            what: what.to_owned(),
+            file: Some(kept.name),
+            sha256: Some(kept.sha256),
+            bytes: Some(kept.bytes),
+            duration_ms: None,
+            paused_ms: 0,
+            lost_ms: 0,
+            fault: None,
+            consent: call.consent,
+            recovered: true,
+        };
+        book.audit.record(&AuditEvent::Recorded(Box::new(recorded))).map_err(RecordsError::from)?;
     }
     Ok(())
 }

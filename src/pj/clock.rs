@@ -139,8 +139,8 @@ impl Shard {
 struct Worker {
     inbox: Receiver<Order>,
     entries: Vec<Entry>,
-    /// Places of those whose turn it is, and whether they missed the one before.
-    due: Vec<(usize, bool)>,
+    /// Places of those whose turn it is, and how many turns they missed before it.
+    due: Vec<(usize, u64)>,
     load: Arc<AtomicUsize>,
     stats: Arc<Counters>,
     /// Room for one frame of any stream.
@@ -201,10 +201,10 @@ impl Worker {
         self.due.clear();
         for (index, entry) in self.entries.iter_mut().enumerate() {
             if let Some(missed) = entry.turn.take(slot) {
-                self.due.push((index, missed > 0));
+                self.due.push((index, missed));
             }
         }
-        for (place, &(index, is_late)) in self.due.iter().enumerate() {
+        for (place, &(index, missed)) in self.due.iter().enumerate() {
             for (ahead, stage) in [(3, Ahead::Ours), (2, Ahead::Record), (1, Ahead::BehindRecord)] {
                 if let Some((next, _)) = self.due.get(place + ahead) {
                     self.entries[*next].prefetch(stage);
@@ -216,8 +216,8 @@ impl Worker {
             if entry.gone {
                 gone += 1;
             } else {
-                entry.frame(&mut self.buffer, &mut self.wakes);
-                late += u64::from(is_late);
+                entry.frame(&mut self.buffer, missed, &mut self.wakes);
+                late += u64::from(missed > 0);
             }
         }
         for waker in self.wakes.drain(..) {
@@ -299,8 +299,8 @@ impl Entry {
         }
     }
 
-    /// Moves one frame each way.
-    fn frame(&mut self, buffer: &mut [i16; MOST_SAMPLES], wakes: &mut Vec<Waker>) {
+    /// Moves one frame each way, after so many turns that were left out.
+    fn frame(&mut self, buffer: &mut [i16; MOST_SAMPLES], missed: u64, wakes: &mut Vec<Waker>) {
         let frame = &mut buffer[..self.stream.samples_per_frame()];
         let mut queues = self.media.queues();
         let Some(queues) = queues.as_mut() else { return };
@@ -310,7 +310,7 @@ impl Entry {
         self.stream.receive(frame);
         let mut wake = |waker| wakes.push(waker);
         queues.hear_keys(frame);
-        self.media.hear(queues, frame, &mut wake);
+        self.media.hear(queues, frame, missed, &mut wake);
         queues.speak(frame, &mut wake);
         self.stream.send(frame);
     }

@@ -9,7 +9,7 @@ use pjsip_sys as sys;
 
 use super::event::{CallKey, PjEvent, emit_and_wake};
 use crate::audio::dtmf::{Detector, Digit, Tones};
-use crate::audio::{ListenSink, PlayoutSource, SampleRate};
+use crate::audio::{DuplexSink, ListenSink, PlayoutSource, SampleRate};
 
 /// The ends of a call's two queues that the media clock holds. They outlive a stream: a re-INVITE replaces it.
 pub(crate) struct CallMedia {
@@ -25,6 +25,7 @@ pub(super) struct Queues {
     pub(super) playout: PlayoutSource,
     pub(super) listen: ListenSink,
     keys: Option<Keys>,
+    recorder: Option<DuplexSink>,
 }
 
 /// Keys as tones in the sound, where the trunk has them there.
@@ -41,6 +42,9 @@ impl Queues {
     pub(super) fn set_wire_rate(&mut self, rate: SampleRate) {
         self.playout.set_wire_rate(rate);
         self.listen.set_wire_rate(rate);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_wire_rate(rate);
+        }
         if let Some(keys) = self.keys.as_mut().filter(|keys| keys.rate() != Some(rate)) {
             keys.detector = Some(Detector::new(rate));
         }
@@ -56,8 +60,14 @@ impl Queues {
     /// The next frame for the callee's end: speech, and in its place the keys that were pressed.
     pub(super) fn speak(&mut self, frame: &mut [i16], wake: &mut dyn FnMut(Waker)) {
         self.playout.pull_and(frame, wake);
+        let mut keys_sound = false;
         if let Some((keys, rate)) = self.keys.as_mut().and_then(|keys| keys.rate().map(|rate| (keys, rate))) {
+            keys_sound = keys.tones.are_sounding();
             keys.tones.speak(rate, frame);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            // Keys may be a PIN: no recording has them.
+            recorder.spoken(if keys_sound { &[] } else { frame });
         }
     }
 }
@@ -80,7 +90,7 @@ pub(crate) struct QueueCounters {
 impl CallMedia {
     pub(crate) fn new(playout: PlayoutSource, listen: ListenSink, early_media: bool) -> Self {
         Self {
-            queues: Mutex::new(Some(Queues { playout, listen, keys: None })),
+            queues: Mutex::new(Some(Queues { playout, listen, keys: None, recorder: None })),
             answered: AtomicBool::new(false),
             early_media,
         }
@@ -90,6 +100,14 @@ impl CallMedia {
     pub(crate) fn with_keys_in_band(self, call: CallKey) -> Self {
         if let Some(queues) = self.queues().as_mut() {
             queues.keys = Some(Keys { call, tones: Tones::default(), detector: None });
+        }
+        self
+    }
+
+    /// Both directions are recorded from the answer on.
+    pub(crate) fn with_recorder(self, recorder: DuplexSink) -> Self {
+        if let Some(queues) = self.queues().as_mut() {
+            queues.recorder = Some(recorder);
         }
         self
     }
@@ -115,9 +133,13 @@ impl CallMedia {
         })
     }
 
-    /// Hands a frame from the callee's end to the application.
-    pub(super) fn hear(&self, queues: &mut Queues, frame: &[i16], wake: &mut dyn FnMut(Waker)) {
+    /// Hands a frame from the callee's end to the application. So many turns before it were left out.
+    pub(super) fn hear(&self, queues: &mut Queues, frame: &[i16], missed: u64, wake: &mut dyn FnMut(Waker)) {
         let early = !self.answered.load(Ordering::Acquire);
+        if let Some(recorder) = queues.recorder.as_mut().filter(|_| !early) {
+            recorder.begin(queues.listen.position());
+            recorder.heard(frame, missed);
+        }
         if !early || self.early_media {
             queues.listen.push_and(frame, early, wake);
         }

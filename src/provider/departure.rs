@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::{DialError, Price};
+use crate::audio::DuplexSink;
 use crate::call::CallId;
 
 /// What a provider tells whoever answers for the call: when the request leaves, and what it will cost.
@@ -23,6 +24,8 @@ pub(crate) trait Witness: Send + Sync {
     async fn sent(&self) -> Result<(), DialError>;
     /// See [`Departure::stayed`].
     fn stayed(&self);
+    /// See [`Departure::recorder`].
+    fn recorder(&self) -> Option<DuplexSink>;
     /// See [`Departure::price_follows`].
     fn price_follows(&self, price: oneshot::Receiver<Price>);
 }
@@ -66,6 +69,12 @@ impl Departure {
         if let Some(witness) = &self.0 {
             witness.stayed();
         }
+    }
+
+    /// Where both directions of the call's sound go from the answer on, if it is to be recorded. The provider takes it
+    /// once, before the call has sound.
+    pub(crate) fn recorder(&self) -> Option<DuplexSink> {
+        self.0.as_ref().and_then(|witness| witness.recorder())
     }
 
     /// The price comes some time after the end. The usage event waits until it is sent or the sender is dropped; the

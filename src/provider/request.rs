@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AgentId, CallerId, Departure, DialError, E164, Header};
+use super::{AgentId, CallerId, Departure, DialError, E164, Header, Record};
 use crate::audio::SampleRate;
 
 /// The most header fields of one request; each makes the first packet longer.
@@ -59,6 +59,9 @@ pub struct DialRequest {
     pub consent: Option<String>,
     /// The sampling rate of the call's two audio streams, whatever codec the trunk negotiates; 16 kHz when not said.
     pub audio_rate: Option<SampleRate>,
+    /// What is kept of what is said. [`Outdial`](crate::Outdial) keeps it; the providers behind it, asked directly, keep
+    /// nothing. In many countries it takes the callee's consent.
+    pub record: Option<Record>,
     /// Who keeps the evidence of this attempt.
     pub(crate) departure: Departure,
 }
@@ -80,6 +83,7 @@ impl DialRequest {
             labels: BTreeMap::new(),
             consent: None,
             audio_rate: None,
+            record: None,
             departure: Departure::default(),
         }
     }
@@ -151,6 +155,13 @@ impl DialRequest {
     #[must_use]
     pub fn audio_rate(mut self, rate: SampleRate) -> Self {
         self.audio_rate = Some(rate);
+        self
+    }
+
+    /// Sets [`record`](Self::record).
+    #[must_use]
+    pub fn record(mut self, record: Record) -> Self {
+        self.record = Some(record);
         self
     }
 

@@ -271,6 +271,9 @@ impl DialProvider for Endpoint {
         if route.trunk.dtmf == DtmfMethod::Inband {
             media = media.with_keys_in_band(key);
         }
+        if let Some(recorder) = request.departure.recorder() {
+            media = media.with_recorder(recorder);
+        }
         let log = CallLog::new(new_call_id());
         request.departure.leaving(log.id()).await?;
         let (dialer, sent) = oneshot::channel();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures_util::Stream;
 
 use super::say::speak;
-use super::{Failure, SayError, Spoken, Synthesizer, Text, Transcriber, Transcription};
+use super::transcriber::Told;
+use super::{Failure, SayError, Spoken, Synthesizer, Text, Transcriber, TranscriptEvent, Transcription};
 use crate::audio::MarkOutcome;
-use crate::call::{Call, CallError, CallEvent, CallLog};
+use crate::call::{Call, CallError, CallEvent, CallLog, Heard};
 
 impl Call {
     /// Says `text` to the callee and waits until it has been played; before the answer it waits for that. The sound is
@@ -34,7 +35,7 @@ impl Call {
         match self.speaker() {
             Ok(speaker) => {
                 let log = self.log();
-                speak(&speaker, synthesizer, text, &|failure| tell(log, failure)).await
+                speak(&speaker, synthesizer, text, self.scribe(), &|failure| tell(log, failure)).await
             }
             Err(_) => Ok(Spoken::nothing(MarkOutcome::Ended)),
         }
@@ -78,10 +79,22 @@ impl Call {
     }
 }
 
-/// Tells the failures of a transcription by the recogniser with this name among the call's events too.
+/// Tells the failures of a transcription by the recogniser with this name among the call's events too, and its words to the
+/// call's scribe.
 pub(super) fn told_to(transcription: Transcription, call: &Call, name: &str) -> Transcription {
     let log = Arc::clone(call.log());
-    transcription.observed(name, move |failure| tell(&log, failure))
+    let scribe = call.scribe();
+    transcription.observed(name, move |told| {
+        let (words, is_final) = match told {
+            Told::Failed(failure) => return tell(&log, failure),
+            Told::Event(TranscriptEvent::Partial(words)) => (words, false),
+            Told::Event(TranscriptEvent::Final(words)) => (words, true),
+            Told::Event(_) => return,
+        };
+        if let Some(scribe) = &scribe {
+            scribe.heard(Heard { text: &words.text, is_final, start: words.start, end: words.end });
+        }
+    })
 }
 
 /// Puts a failure among the call's events.

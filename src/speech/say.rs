@@ -1,9 +1,13 @@
 //! A text, said to the callee.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::convert::Converter;
 use super::script::Script;
 use super::{AdapterError, Failure, Piece, Speech, Spoken, Synthesizer, Text};
-use crate::audio::{MarkOutcome, SendError, Speaker};
+use crate::audio::{Mark, MarkOutcome, SendError, Speaker};
+use crate::call::{Said, Scribe};
 
 /// A synthesizer failed in the middle of a text, and nobody went on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,20 +43,27 @@ pub async fn say(
     synthesizer: &dyn Synthesizer,
     text: impl Into<Text>,
 ) -> Result<Spoken, SayError> {
-    speak(speaker, synthesizer, text.into(), &|_| ()).await
+    speak(speaker, synthesizer, text.into(), None, &|_| ()).await
 }
 
-/// [`say`], telling `observer` of each adapter that fails when it does.
+/// [`say`], telling `observer` of each adapter that fails when it does, and `scribe` what was said in the end.
 pub(super) async fn speak(
     speaker: &Speaker,
     synthesizer: &dyn Synthesizer,
     text: Text,
+    scribe: Option<Arc<dyn Scribe>>,
     observer: &(dyn Fn(&Failure) + Send + Sync),
 ) -> Result<Spoken, SayError> {
     let clears = speaker.clears();
     let mut speech = synthesizer.synthesize(text, speaker.rate());
-    let mut utterance =
-        Utterance { speaker, script: Script::new(speaker.rate()), failures: Vec::new(), observer };
+    let mut utterance = Utterance {
+        speaker,
+        script: Script::new(speaker.rate()),
+        failures: Vec::new(),
+        observer,
+        scribe,
+        start: None,
+    };
     let queued = tokio::select! {
         biased;
         error = speaker.voided(clears) => Queued::Void(error),
@@ -60,9 +71,9 @@ pub(super) async fn speak(
     };
     // Whatever comes now is not to be heard.
     drop(speech);
-    let (outcome, error) = match queued {
-        Queued::Void(SendError::Closed) => (MarkOutcome::Ended, None),
-        Queued::Void(_) => (MarkOutcome::Cleared, None),
+    let ((outcome, end), error) = match queued {
+        Queued::Void(SendError::Closed) => ((MarkOutcome::Ended, Instant::now()), None),
+        Queued::Void(_) => ((MarkOutcome::Cleared, Instant::now()), None),
         Queued::Whole => (utterance.played().await, None),
         Queued::Broken(error) => {
             let failure = Failure::new(synthesizer.name(), error.clone(), None);
@@ -72,7 +83,14 @@ pub(super) async fn speak(
     };
     let whole = outcome == MarkOutcome::Played && error.is_none();
     let (text, unplayed) = utterance.script.split(speaker.played(), whole);
-    let spoken = Spoken { outcome, text, unplayed, failures: utterance.failures };
+    let word = match outcome {
+        _ if error.is_some() => "failed",
+        MarkOutcome::Played => "played",
+        MarkOutcome::Cleared => "cleared",
+        MarkOutcome::Ended => "ended",
+    };
+    utterance.tell(&text, &unplayed, word, end);
+    let spoken = Spoken { outcome, text, unplayed, failures: std::mem::take(&mut utterance.failures) };
     match error {
         Some(source) => Err(SayError { spoken, source }),
         None => Ok(spoken),
@@ -92,6 +110,10 @@ struct Utterance<'a> {
     script: Script,
     failures: Vec<Failure>,
     observer: &'a (dyn Fn(&Failure) + Send + Sync),
+    /// Until it has been told.
+    scribe: Option<Arc<dyn Scribe>>,
+    /// In front of the first sample.
+    start: Option<Mark>,
 }
 
 impl Utterance<'_> {
@@ -138,6 +160,9 @@ impl Utterance<'_> {
     }
 
     async fn send(&mut self, samples: &[i16]) -> Result<(), SendError> {
+        if self.start.is_none() && !samples.is_empty() {
+            self.start = Some(self.speaker.mark_within("the first word"));
+        }
         self.speaker.send(samples).await?;
         self.script.queued(self.position());
         Ok(())
@@ -150,7 +175,26 @@ impl Utterance<'_> {
     }
 
     /// Waits until what was queued has been played, or will not be.
-    async fn played(&self) -> MarkOutcome {
-        self.speaker.mark("say").await
+    async fn played(&self) -> (MarkOutcome, Instant) {
+        self.speaker.mark("say").passed().await
+    }
+
+    /// Tells the scribe what was said, once.
+    fn tell(&mut self, text: &str, unplayed: &str, outcome: &'static str, end: Instant) {
+        let Some(scribe) = self.scribe.take() else { return };
+        let start = self.start.as_mut().and_then(Mark::passed_at).unwrap_or(end);
+        if !text.is_empty() || !unplayed.is_empty() {
+            scribe.said(Said { text, unplayed, outcome, start, end });
+        }
+    }
+}
+
+impl Drop for Utterance<'_> {
+    /// Nobody waits for it any more: what has been queued is played all the same.
+    fn drop(&mut self) {
+        if self.scribe.is_some() {
+            let (text, unplayed) = self.script.split(self.position(), false);
+            self.tell(&text, &unplayed, "dropped", Instant::now());
+        }
     }
 }

@@ -125,10 +125,27 @@ pub struct Transcription {
     observer: Option<Observer>,
 }
 
-/// Is told of failures, the final one as that of the adapter with this name.
+/// Is told of everything that comes out, and of failures, the final one as that of the adapter with this name.
 struct Observer {
     name: String,
-    tell: Box<dyn FnMut(&Failure) + Send>,
+    tell: Box<dyn FnMut(Told<'_>) + Send>,
+}
+
+/// What an observer is told.
+pub(super) enum Told<'a> {
+    /// An adapter failed.
+    Failed(&'a Failure),
+    /// Something else was told.
+    Event(&'a TranscriptEvent),
+}
+
+impl Observer {
+    fn event(&mut self, event: &TranscriptEvent) {
+        (self.tell)(match event {
+            TranscriptEvent::Failed(failure) => Told::Failed(failure),
+            event => Told::Event(event),
+        });
+    }
 }
 
 impl Transcription {
@@ -158,8 +175,9 @@ impl Transcription {
         self
     }
 
-    /// Tells of each failure when it comes out; the final one is that of the adapter with this name.
-    pub(super) fn observed(mut self, name: &str, tell: impl FnMut(&Failure) + Send + 'static) -> Self {
+    /// Tells of each event and failure when it comes out; the final one is that of the adapter with this name. What nobody has
+    /// taken when this is dropped is told then.
+    pub(super) fn observed(mut self, name: &str, tell: impl FnMut(Told<'_>) + Send + 'static) -> Self {
         self.observer = Some(Observer { name: name.to_owned(), tell: Box::new(tell) });
         self
     }
@@ -172,8 +190,8 @@ impl Transcription {
     /// A call that is dropped has taken nothing.
     pub async fn next(&mut self) -> Option<Result<TranscriptEvent, AdapterError>> {
         if let Some(event) = self.events.recv().await {
-            if let (TranscriptEvent::Failed(failure), Some(observer)) = (&event, &mut self.observer) {
-                (observer.tell)(failure);
+            if let Some(observer) = &mut self.observer {
+                observer.event(&event);
             }
             return Some(Ok(event));
         }
@@ -181,7 +199,7 @@ impl Transcription {
         self.task = None;
         let error = task_error(ended)?;
         if let Some(observer) = &mut self.observer {
-            (observer.tell)(&Failure::new(&observer.name, error.clone(), None));
+            (observer.tell)(Told::Failed(&Failure::new(&observer.name, error.clone(), None)));
         }
         Some(Err(error))
     }
@@ -189,6 +207,14 @@ impl Transcription {
 
 impl Drop for Transcription {
     fn drop(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            while let Ok(event) = self.events.try_recv() {
+                // That an adapter failed whom nobody listens to is no news.
+                if !matches!(event, TranscriptEvent::Failed(_)) {
+                    observer.event(&event);
+                }
+            }
+        }
         if let Some(task) = &self.task {
             task.abort();
         }

@@ -10,9 +10,10 @@ use tokio::time::MissedTickBehavior;
 use super::line::{Line, News};
 use super::message::{self, Incoming, Media, Start};
 use super::pace::{LOOK, Pace};
+use super::taping::Taping;
 use super::twiml;
 use crate::audio::dtmf::Digit;
-use crate::audio::{FRAME_MS, ListenSink, PlayoutSource, Pulled, SampleRate};
+use crate::audio::{DuplexSink, FRAME_MS, ListenSink, PlayoutSource, Pulled, SampleRate};
 use crate::call::MediaStats;
 
 /// How long a new connection may take to show its token.
@@ -29,28 +30,29 @@ const LONGEST_GAP_MS: u64 = 60_000;
 const NORMAL: u16 = 1000;
 const POLICY: u16 = 1008;
 
-const WIRE: SampleRate = SampleRate::Hz8000;
+pub(super) const WIRE: SampleRate = SampleRate::Hz8000;
 
 /// The provider's ends of a call's two queues.
 #[derive(Debug)]
 pub(super) struct Sound {
     source: PlayoutSource,
     sink: ListenSink,
+    recorder: Option<DuplexSink>,
 }
 
 impl Sound {
-    pub(super) fn new(mut source: PlayoutSource, mut sink: ListenSink) -> Self {
+    pub(super) fn new(mut source: PlayoutSource, mut sink: ListenSink, recorder: Option<DuplexSink>) -> Self {
         source.set_wire_rate(WIRE);
         source.await_confirmation();
         sink.set_wire_rate(WIRE);
-        Self { source, sink }
+        Self { source, sink, recorder }
     }
 
     #[cfg(test)]
     pub(super) fn for_tests() -> Self {
         let (_, source) = crate::audio::playout(WIRE, LOOK);
         let (_, sink) = crate::audio::listen(WIRE, LOOK);
-        Self::new(source, sink)
+        Self::new(source, sink, None)
     }
 }
 
@@ -134,6 +136,7 @@ struct Stream {
     stream_sid: String,
     sound: Sound,
     pace: Pace,
+    taping: Option<Taping>,
     /// How often the application had cleared its speech when Twilio was last told.
     clears: u64,
     /// How far the last mark that was sent stands.
@@ -153,10 +156,11 @@ impl Stream {
         socket: WebSocket,
         line: Arc<Line>,
         stream_sid: String,
-        sound: Sound,
+        mut sound: Sound,
         stall_after: Option<Duration>,
     ) -> Self {
         let now = Instant::now();
+        let taping = sound.recorder.take().map(|recorder| Taping::begin(recorder, now));
         Self {
             socket,
             line,
@@ -164,6 +168,7 @@ impl Stream {
             clears: sound.source.clears(),
             sound,
             pace: Pace::new(now),
+            taping,
             marked: 0,
             confirmed: 0,
             expected_ms: None,
@@ -198,7 +203,10 @@ impl Stream {
 
     /// Ends both queues and the connection. What it counted is final.
     async fn finish(self, how: &Ended) -> MediaStats {
-        let Self { socket, sound, mut stats, .. } = self;
+        let Self { socket, sound, taping, mut stats, .. } = self;
+        if let Some(taping) = taping {
+            taping.finish(Instant::now());
+        }
         let (played, heard) = (sound.source.stats(), sound.sink.stats());
         stats.underruns = played.underruns;
         stats.frames_dropped = heard.dropped;
@@ -216,10 +224,16 @@ impl Stream {
 
     /// Sends what is due.
     async fn speak(&mut self, now: Instant) -> Result<(), Ended> {
+        if let Some(taping) = &mut self.taping {
+            taping.look(now);
+        }
         let source = &mut self.sound.source;
         if source.clears() != self.clears {
             self.clears = source.clears();
             self.pace.cleared(now);
+            if let Some(taping) = &mut self.taping {
+                taping.cleared(now);
+            }
             self.send(message::clear(&self.stream_sid)).await?;
         }
         let mut silent = false;
@@ -229,6 +243,9 @@ impl Stream {
                 self.pace.silent(now);
                 silent = true;
                 break;
+            }
+            if let Some(taping) = &mut self.taping {
+                taping.agent(self.pace.filled_till().max(now), &pcm);
             }
             self.pace.sent(now);
             let codes = pcm.map(encode_ulaw);
@@ -304,6 +321,9 @@ impl Stream {
             self.expected_ms = Some(timestamp + codes.len() as u64 / 8);
         }
         let samples: Vec<i16> = codes.into_iter().map(decode_ulaw).collect();
+        if let Some(taping) = &mut self.taping {
+            taping.callee(self.heard_at, media.timestamp(), &samples);
+        }
         self.sound.sink.push(&samples, false);
     }
 

@@ -234,7 +234,12 @@ impl DialProvider for Twilio {
             ring_seconds: (seconds(ring_timeout) + MARGIN).min(seconds(TwilioConfig::LONGEST_RING)),
             talk_seconds: Some(seconds(talk_limit) + MARGIN).filter(|talk| *talk <= LONGEST_TALK),
         };
-        let opened = shared.lines.open(key, shared.account.keys(), token, Sound::new(source, sink));
+        let opened = shared.lines.open(
+            key,
+            shared.account.keys(),
+            token,
+            Sound::new(source, sink, request.departure.recorder()),
+        );
         let (line, inbox) = opened.ok_or(DialError::ShutDown)?;
         let parts = Parts {
             name: shared.name.clone(),

@@ -126,7 +126,12 @@ impl Note {
         match self {
             Self::Event(CallEvent::Answered(_)) => Tint::Good,
             Self::Event(CallEvent::Ended(end)) if end.talk_time > Duration::ZERO => Tint::Good,
-            Self::Event(CallEvent::Ended(_) | CallEvent::MediaStalled | CallEvent::SpeechFailed { .. })
+            Self::Event(
+                CallEvent::Ended(_)
+                | CallEvent::MediaStalled
+                | CallEvent::SpeechFailed { .. }
+                | CallEvent::RecordingFault { .. },
+            )
             | Self::NotDialled { .. } => Tint::Bad,
             Self::Pressed { failed: Some(_), .. } => Tint::Bad,
             _ => Tint::Plain,
@@ -160,6 +165,9 @@ fn event_text(event: &CallEvent) -> Vec<String> {
         CallEvent::SpeechFailed { adapter, error, fallback, .. } => {
             let next = fallback.as_ref().map(|fallback| format!("; {fallback} goes on")).unwrap_or_default();
             format!("{adapter} failed: {error}{next}")
+        }
+        CallEvent::RecordingFault { error, over, .. } => {
+            format!("{}: {error}", if *over { "recording has ended" } else { "the recording has a hole" })
         }
         CallEvent::Ended(end) => return end_text(end),
         _ => return Vec::new(),
@@ -233,6 +241,9 @@ fn event_json(event: &CallEvent) -> Value {
         CallEvent::SpeechFailed { adapter, kind, error, fallback } => json!({
             "event": "speech_failed", "adapter": adapter, "kind": kind, "error": error, "fallback": fallback,
         }),
+        CallEvent::RecordingFault { kind, error, over } => {
+            json!({ "event": "recording_fault", "kind": kind, "error": error, "over": over })
+        }
         CallEvent::Ended(end) => json!({ "event": "ended", "end": end }),
         _ => json!({ "event": "other" }),
     }

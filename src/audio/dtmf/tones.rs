@@ -30,6 +30,11 @@ impl Tones {
         self.pending.extend(digits);
     }
 
+    /// Whether a key sounds, or will.
+    pub(crate) fn are_sounding(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Puts the tones in the place of the speech in `frame`. Without a key it stays as it is.
     pub(crate) fn speak(&mut self, rate: SampleRate, frame: &mut [i16]) {
         let hz = rate.hz() as f32;

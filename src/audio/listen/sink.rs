@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::Shared;
 use super::queue::{Head, ListenStats};
@@ -45,6 +46,11 @@ impl ListenSink {
     /// The wire rate; the application rate until it is set.
     pub fn wire_rate(&self) -> SampleRate {
         self.wire
+    }
+
+    /// How much has been pushed, as time since media began.
+    pub(crate) fn position(&self) -> Duration {
+        self.rate().duration(self.frame.head.position + self.frame.filled as u64)
     }
 
     /// Sets the rate of what is [pushed](Self::push), when the call has negotiated a codec, or another one. The

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -19,8 +20,11 @@ use tokio::sync::oneshot;
 pub struct Mark {
     name: String,
     position: u64,
-    outcome: oneshot::Receiver<MarkOutcome>,
+    outcome: oneshot::Receiver<Passed>,
 }
+
+/// What became of a mark, and when.
+pub(super) type Passed = (MarkOutcome, Instant);
 
 /// What became of a [`Mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,8 +38,18 @@ pub enum MarkOutcome {
 }
 
 impl Mark {
-    pub(super) fn new(name: String, position: u64, outcome: oneshot::Receiver<MarkOutcome>) -> Self {
+    pub(super) fn new(name: String, position: u64, outcome: oneshot::Receiver<Passed>) -> Self {
         Self { name, position, outcome }
+    }
+
+    /// Waits for its outcome, and tells when that was.
+    pub(crate) async fn passed(self) -> (MarkOutcome, Instant) {
+        self.outcome.await.unwrap_or_else(|_| (MarkOutcome::Ended, Instant::now()))
+    }
+
+    /// When it was passed, or when it was settled that it will not be; `None` as long as neither is so.
+    pub(crate) fn passed_at(&mut self) -> Option<Instant> {
+        self.outcome.try_recv().ok().map(|(_, at)| at)
     }
 
     /// The name it was given.
@@ -54,6 +68,8 @@ impl Future for Mark {
     type Output = MarkOutcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MarkOutcome> {
-        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(MarkOutcome::Ended))
+        Pin::new(&mut self.outcome)
+            .poll(cx)
+            .map(|passed| passed.map_or(MarkOutcome::Ended, |(outcome, _)| outcome))
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::MarkOutcome;
+use super::mark::Passed;
 
 /// Counters of a playout stream, all in samples at the application rate unless they count events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,13 +81,13 @@ impl Wake {
 #[derive(Debug)]
 pub(super) struct Pending {
     position: u64,
-    outcome: oneshot::Sender<MarkOutcome>,
+    outcome: oneshot::Sender<Passed>,
 }
 
 impl Pending {
     pub(super) fn tell(self, outcome: MarkOutcome) {
         // Nobody listens where the mark was dropped.
-        let _ = self.outcome.send(outcome);
+        let _ = self.outcome.send((outcome, Instant::now()));
     }
 }
 
@@ -286,10 +288,12 @@ impl Queue {
         if self.marks.front()?.position > self.played { None } else { self.marks.pop_front() }
     }
 
-    /// Sets a mark behind everything queued. Returns where it stands, and the mark itself if it has an outcome
+    /// Sets a mark behind everything queued, which is a `whole` utterance or not. Returns where it stands, and the mark itself if it has an outcome
     /// already.
-    pub(super) fn mark(&mut self, outcome: oneshot::Sender<MarkOutcome>) -> (u64, Resolved) {
-        self.end_utterance();
+    pub(super) fn mark(&mut self, outcome: oneshot::Sender<Passed>, whole: bool) -> (u64, Resolved) {
+        if whole {
+            self.end_utterance();
+        }
         let position = self.end();
         let mark = Pending { position, outcome };
         let resolved = if self.closed {

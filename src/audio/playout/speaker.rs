@@ -140,10 +140,19 @@ impl Speaker {
     /// be. If nothing is left to play, the mark resolves at once. A mark also says that what is queued is a whole
     /// utterance, as [`end_utterance`](Self::end_utterance) does.
     pub fn mark(&self, name: impl Into<String>) -> Mark {
+        self.set_mark(name.into(), true)
+    }
+
+    /// A mark that says nothing about the utterance.
+    pub(crate) fn mark_within(&self, name: impl Into<String>) -> Mark {
+        self.set_mark(name.into(), false)
+    }
+
+    fn set_mark(&self, name: String, whole: bool) -> Mark {
         let (sender, outcome) = oneshot::channel();
-        let (position, resolved) = lock(&self.shared.queue).mark(sender);
+        let (position, resolved) = lock(&self.shared.queue).mark(sender, whole);
         resolved.tell();
-        Mark::new(name.into(), position, outcome)
+        Mark::new(name, position, outcome)
     }
 
     /// Says that what is queued is a whole utterance, so that running dry behind it does not count as an

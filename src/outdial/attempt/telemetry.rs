@@ -46,6 +46,7 @@ impl Attempt {
             CallEvent::MediaStalled => "media_stalled",
             CallEvent::MediaResumed => "media_resumed",
             CallEvent::SpeechFailed { .. } => "speech_failed",
+            CallEvent::RecordingFault { .. } => "recording_fault",
             // Keys may be confidential, and the end has a line of its own.
             CallEvent::Dtmf(_) | CallEvent::Ended(_) => return,
         };

@@ -1,13 +1,15 @@
 //! What an attempt is told on its way: by the provider before the call leaves, and by the call.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::Attempt;
+use crate::audio::DuplexSink;
 use crate::audit::AuditEvent;
-use crate::call::{CallError, CallId, CallWitness, TransferTarget};
+use crate::call::{CallError, CallId, CallWitness, Scribe, TransferTarget};
 use crate::outdial::target;
 use crate::policy::Refusal;
 use crate::provider::{DialError, Price, Witness};
@@ -29,6 +31,10 @@ impl Witness for Attempt {
 
     fn stayed(&self) {
         self.may_ring.store(false, Ordering::Relaxed);
+    }
+
+    fn recorder(&self) -> Option<DuplexSink> {
+        self.state().keeping.recorder()
     }
 
     fn price_follows(&self, price: oneshot::Receiver<Price>) {
@@ -53,5 +59,13 @@ impl CallWitness for Attempt {
         let digits = if masked { "*".repeat(digits.chars().count()) } else { digits.to_owned() };
         let event = AuditEvent::Dtmf { agent_id: self.request.agent.to_string(), call_id, digits };
         self.shared.records.tell(move |book| book.note(event));
+    }
+
+    fn pause_recording(&self, paused: bool) -> bool {
+        self.set_paused(paused)
+    }
+
+    fn scribe(&self) -> Option<Arc<dyn Scribe>> {
+        self.state().keeping.scribe()
     }
 }

@@ -33,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 struct Given {
     position: u64,
-    outcome: oneshot::Receiver<MarkOutcome>,
+    outcome: oneshot::Receiver<Passed>,
     expected: Option<MarkOutcome>,
 }
 
@@ -77,7 +77,7 @@ proptest! {
                 }
                 Step::Mark => {
                     let (sender, outcome) = oneshot::channel();
-                    let (position, resolved) = queue.mark(sender);
+                    let (position, resolved) = queue.mark(sender, true);
                     resolved.tell();
                     prop_assert_eq!(position, taken + expected.len() as u64);
                     marks.push(Given { position, outcome, expected: None });
@@ -114,10 +114,10 @@ proptest! {
             for mark in &mut marks {
                 // A receiver gives its value once: put it back for the next look.
                 match (mark.outcome.try_recv(), mark.expected) {
-                    (Ok(outcome), expected) => {
-                        prop_assert_eq!(Some(outcome), expected);
+                    (Ok(passed), expected) => {
+                        prop_assert_eq!(Some(passed.0), expected);
                         let (sender, outcome_again) = oneshot::channel();
-                        sender.send(outcome).expect("the receiver is here");
+                        sender.send(passed).expect("the receiver is here");
                         mark.outcome = outcome_again;
                     }
                     (Err(TryRecvError::Empty), expected) => prop_assert_eq!(expected, None),
