@@ -127,6 +127,26 @@ impl Shared {
         self.records.tell(move |book| book.note(event));
     }
 
+    /// Makes an attempt, in a task of its own: its records are kept to the end whatever becomes of whoever waits.
+    fn attempt(
+        shared: &Arc<Self>,
+        request: DialRequest,
+        claim: Option<Claim>,
+    ) -> oneshot::Receiver<Result<Call, DialError>> {
+        let (reply, answer) = oneshot::channel();
+        // A child of the span in which the host dials, so that the call is part of its trace.
+        let span = attempt::span(&request);
+        let shared = Arc::clone(shared);
+        shared.attempts.send_modify(|attempts| *attempts += 1);
+        let counted = Counted(shared.attempts.clone());
+        let run = async move {
+            let _counted = counted;
+            attempt::run(shared, request, claim, reply).await;
+        };
+        tokio::spawn(run.instrument(span));
+        answer
+    }
+
     /// The call that an idempotency key stands for, or the right to make it.
     async fn claim(&self, key: &str, request: &DialRequest) -> Result<Result<Call, Claim>, DialError> {
         let claim = match self.keys.claim(key, request).await? {
@@ -385,18 +405,7 @@ impl DialProvider for Outdial {
                 return Err(error);
             }
         };
-        let (reply, answer) = oneshot::channel();
-        // A child of the span in which the host dials, so that the call is part of its trace.
-        let span = attempt::span(&request);
-        let shared = Arc::clone(shared);
-        shared.attempts.send_modify(|attempts| *attempts += 1);
-        let counted = Counted(shared.attempts.clone());
-        // A task of its own: the records are kept to the end whatever the application does with its future.
-        let run = async move {
-            let _counted = counted;
-            attempt::run(shared, request, claim, reply).await;
-        };
-        tokio::spawn(run.instrument(span));
+        let answer = Shared::attempt(shared, request, claim);
         answer.await.unwrap_or(Err(DialError::ShutDown))
     }
 }

@@ -21,6 +21,7 @@ mod log;
 mod media;
 mod offer;
 mod record;
+mod refer;
 mod resolver;
 mod strings;
 mod thread;
@@ -36,6 +37,7 @@ pub(crate) use event::{CallKey, Connection, Method, NegotiatedMedia, PjEvent, Tr
 pub(crate) use instance::{Instance, InstanceSettings, StartFailure};
 pub(crate) use media::{CallMedia, PinnedStream, QueueCounters, StreamStats};
 pub(crate) use offer::CallSettings;
+pub(crate) use refer::Consent;
 pub(crate) use resolver::{Protocol, Question};
 pub(crate) use thread::take_precedence;
 pub(crate) use transport::{ClientCertificate, SYSTEM_CA_FOLDER, TlsSettings, TransportId, TransportKind};

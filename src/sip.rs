@@ -10,6 +10,8 @@ mod endpoint;
 mod error;
 pub mod gate;
 mod locate;
+mod moving;
+mod referral;
 mod registration;
 mod stun;
 mod trunk;

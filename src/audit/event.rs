@@ -35,9 +35,11 @@ pub enum AuditEvent {
         agent_id: String,
         /// The call.
         call_id: String,
+        /// Whose wish it is: `agent` or `callee`.
+        by: String,
         /// Where to, masked.
         target: String,
-        /// `requested`, `completed` or `failed`.
+        /// `requested`, `completed`, `failed`, or `refused` where a callee asked in vain.
         outcome: String,
         /// The final status of the new call, if there is one.
         sip_code: Option<u16>,

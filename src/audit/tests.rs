@@ -134,6 +134,7 @@ fn every_event() -> Vec<AuditEvent> {
         AuditEvent::Transfer {
             agent_id: text("a"),
             call_id: text("c1"),
+            by: text("agent"),
             target: text("+1***0100"),
             outcome: text("completed"),
             sip_code: Some(200),

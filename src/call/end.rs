@@ -172,7 +172,8 @@ pub struct CallEnd {
     /// one. Zero when there was no such sign. Milliseconds in the serialised form.
     #[serde(rename = "ring_time_ms", with = "millis")]
     pub ring_time: Duration,
-    /// From the answer to the end; zero without an answer. Milliseconds in the serialised form.
+    /// From the answer to the end, or till the callee left it to somebody else, whose call has a time of its own; zero
+    /// without an answer. Milliseconds in the serialised form.
     #[serde(rename = "talk_time_ms", with = "millis")]
     pub talk_time: Duration,
     /// How long the peer asks to wait before another attempt (Retry-After, RFC 3261 section 20.33). Milliseconds

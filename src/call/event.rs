@@ -30,6 +30,9 @@ pub enum TransferOutcome {
     Completed(SipStatus),
     /// The new destination, or the callee's end, refused; the call goes on.
     Failed(SipStatus),
+    /// The callee had the call moved, and the new party answered: the call goes on with that one, on the same streams.
+    /// See [`callee_transfer_prefixes`](crate::config::TrunkConfig::callee_transfer_prefixes).
+    Moved(Answered),
 }
 
 /// One event of a call.

@@ -23,6 +23,8 @@ pub(crate) enum Signal {
     Hold(bool),
     /// News of a transfer.
     Transfer(TransferOutcome),
+    /// The callee has left, and the call goes on with somebody else, whose time is counted elsewhere.
+    Left,
     /// RTP has, or has no longer, stopped.
     Stalled(bool),
     /// It is over.
@@ -49,6 +51,7 @@ pub(crate) struct CallMachine {
     early_media: bool,
     rings_since: Option<Instant>,
     answered: Option<Instant>,
+    left: Option<Instant>,
     held: bool,
     stalled: bool,
     ended: bool,
@@ -71,6 +74,10 @@ impl CallMachine {
             }
             Signal::Transfer(outcome) if self.answered.is_some() => {
                 vec![CallEvent::TransferProgress(outcome)]
+            }
+            Signal::Left => {
+                self.left.get_or_insert(now);
+                Vec::new()
             }
             Signal::Stalled(on) if self.answered.is_some() && on != self.stalled => {
                 self.stalled = on;
@@ -147,7 +154,8 @@ impl CallMachine {
             .rings_since
             .map(|since| self.answered.unwrap_or(now).duration_since(since))
             .unwrap_or_default();
-        end.talk_time = self.answered.map(|since| now.duration_since(since)).unwrap_or_default();
+        let till = self.left.unwrap_or(now);
+        end.talk_time = self.answered.map(|since| till.duration_since(since)).unwrap_or_default();
         end.detail = detail;
         end.media = media;
         end

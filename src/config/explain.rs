@@ -64,6 +64,7 @@ impl TrunkConfig {
             None => NONE.to_owned(),
         };
         let codecs: Vec<_> = self.codecs.iter().map(|codec| codec.word()).collect();
+        let moves: Vec<_> = self.callee_transfer_prefixes.iter().map(|prefix| format!("+{prefix}")).collect();
         let suites: Vec<_> = self.srtp_suites.iter().map(|suite| suite.name()).collect();
         vec![
             ("profile", self.profile.word().to_owned()),
@@ -109,6 +110,7 @@ impl TrunkConfig {
             ("ring_timeout", time(self.ring_timeout)),
             ("talk_limit", time(self.talk_limit)),
             ("allow_redirects", self.allow_redirects.to_string()),
+            ("callee_transfer_prefixes", if moves.is_empty() { NONE.to_owned() } else { moves.join(", ") }),
             ("register_expires", time(self.register_expires)),
             ("keep_alive", time(self.keep_alive)),
             ("local_port", shown(self.local_port.as_ref())),

@@ -125,6 +125,10 @@ pub struct TrunkConfig {
     pub talk_limit: Duration,
     /// Whether a redirect (3xx) is followed. It can point anywhere, and at the trunk's expense. Default false.
     pub allow_redirects: bool,
+    /// First digits of the numbers that a callee may have the call moved to (REFER, RFC 3515); `+` alone for every number
+    /// that the rules permit. The call goes on with whoever answers there, at the trunk's expense. Emergency,
+    /// premium-rate and satellite numbers are never among them. Default none: a callee moves nothing.
+    pub callee_transfer_prefixes: Vec<String>,
     /// For how long to register at a time; the registrar may shorten it. 1 min to 24 h. Default 10 min.
     pub register_expires: Duration,
     /// How often an empty packet keeps a translation (NAT) on the way open; zero for never. Default 30 s.
@@ -192,6 +196,7 @@ impl TrunkConfig {
             ring_timeout: Duration::from_secs(60),
             talk_limit: Duration::from_secs(2 * 60 * 60),
             allow_redirects: false,
+            callee_transfer_prefixes: Vec::new(),
             register_expires: Duration::from_secs(10 * 60),
             keep_alive: Duration::from_secs(30),
             local_port: None,
@@ -276,6 +281,10 @@ impl TrunkConfig {
         s.set("max_calls", &mut trunk.max_calls);
         s.set("calls_per_second", &mut trunk.calls_per_second);
         s.set("allow_redirects", &mut trunk.allow_redirects);
+        if let Some(written) = s.take::<Vec<String>>("callee_transfer_prefixes") {
+            trunk.callee_transfer_prefixes =
+                written.iter().map(|prefix| prefix.strip_prefix('+').unwrap_or(prefix).to_owned()).collect();
+        }
         s.set("local_port", &mut trunk.local_port);
         s.set("public_address", &mut trunk.public_address);
         s.set("stun_server", &mut trunk.stun_server);

@@ -1,5 +1,6 @@
 //! One attempt to call, from the decision to the last record.
 
+mod moving;
 mod recording;
 mod telemetry;
 mod witness;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rust_decimal::Decimal;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
@@ -32,6 +34,9 @@ pub(super) use telemetry::span;
 
 /// A call is hung up so long before its money is used up, so that the goodbye is paid for too.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Whose wish a transfer is, in the records.
+const AGENT: &str = "agent";
+const CALLEE: &str = "callee";
 
 /// See the [module](self). The provider that carries it, the application's handle and the observer share it.
 pub(super) struct Attempt {
@@ -47,6 +52,10 @@ pub(super) struct Attempt {
     span: Span,
     /// Somebody's telephone may ring although no name of the call is known.
     may_ring: AtomicBool,
+    /// Where further calls are made that this one leads to.
+    runtime: Handle,
+    /// Whether the transfer of which there is news is the callee's wish.
+    moved_by_callee: AtomicBool,
 }
 
 struct State {
@@ -92,6 +101,8 @@ pub(super) async fn run(
         began: Instant::now(),
         span: Span::current(),
         may_ring: AtomicBool::new(false),
+        runtime: Handle::current(),
+        moved_by_callee: AtomicBool::new(false),
     });
     match attempt.dial().await {
         Ok(call) => {
@@ -306,7 +317,13 @@ impl Attempt {
                             }
                         });
                     }
-                    Some(CallEvent::TransferProgress(outcome)) => self.transfer_told(&outcome),
+                    Some(CallEvent::TransferProgress(outcome)) => {
+                        if matches!(outcome, TransferOutcome::Moved(_)) {
+                            // From now on the second call costs money.
+                            answered = None;
+                        }
+                        self.transfer_told(&outcome);
+                    }
                     Some(CallEvent::Ended(end)) => break end,
                     Some(_) => {}
                     None => break call.call().ended().await,
@@ -393,17 +410,20 @@ impl Attempt {
     fn transfer_told(&self, outcome: &TransferOutcome) {
         let (outcome, status) = match outcome {
             TransferOutcome::Progress(_) => return,
-            TransferOutcome::Completed(status) => ("completed", status),
-            TransferOutcome::Failed(status) => ("failed", status),
+            TransferOutcome::Completed(status) => ("completed", status.code),
+            TransferOutcome::Failed(status) => ("failed", status.code),
+            TransferOutcome::Moved(_) => ("completed", 200),
         };
-        self.transfer(String::new(), outcome, Some(status.code));
+        let by = if self.moved_by_callee.load(Ordering::Relaxed) { CALLEE } else { AGENT };
+        self.transfer(by, String::new(), outcome, Some(status));
     }
 
-    fn transfer(&self, target: String, outcome: &str, sip_code: Option<u16>) {
+    fn transfer(&self, by: &str, target: String, outcome: &str, sip_code: Option<u16>) {
         let Some(call_id) = self.call_id() else { return };
         let event = AuditEvent::Transfer {
             agent_id: self.request.agent.to_string(),
             call_id,
+            by: by.to_owned(),
             target,
             outcome: outcome.to_owned(),
             sip_code,

@@ -12,7 +12,7 @@ use pjsip_sys as sys;
 use super::account::{AccountId, JitterBuffer};
 use super::event::{CallKey, NegotiatedMedia, PjEvent, TransportFailure, emit, emit_and_wake};
 use super::media::PinnedStream;
-use super::{codec, error, offer, strings, wire};
+use super::{codec, error, offer, refer, strings, wire};
 
 /// Runs a trampoline's body. A panic must not cross into C; it becomes an event, so that the endpoint can report it.
 pub(super) fn guarded(callback: &'static str, body: impl FnOnce()) {
@@ -35,6 +35,7 @@ pub(super) fn install(table: &mut sys::pjsua_callback) {
     table.on_call_sdp_created = Some(offer::on_call_sdp_created);
     table.on_stream_precreate = Some(on_stream_precreate);
     table.on_stream_created2 = Some(on_stream_created2);
+    table.on_call_tsx_state = Some(refer::on_call_tsx_state);
     table.on_call_transfer_request2 = Some(on_call_transfer_request2);
     table.on_call_transfer_status = Some(on_call_transfer_status);
     table.on_call_redirected = Some(on_call_redirected);
@@ -219,7 +220,7 @@ unsafe extern "C" fn on_dtmf_digit2(call: sys::pjsua_call_id, info: *const sys::
     });
 }
 
-/// A callee must not make us dial (toll fraud by REFER): refused, whatever the target.
+/// A callee must not make us dial (toll fraud by REFER): what [`refer`] has not taken is refused, whatever the target.
 unsafe extern "C" fn on_call_transfer_request2(
     _call: sys::pjsua_call_id,
     _target: *const sys::pj_str_t,

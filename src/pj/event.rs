@@ -99,6 +99,9 @@ pub(crate) enum PjEvent {
     Digit { key: CallKey, digit: char },
     /// A NOTIFY told how a transfer goes.
     TransferStatus { key: CallKey, code: u16, phrase: String, last: bool },
+    /// The callee asks for the call to be moved (REFER), to what Refer-To says. `taken` if that was agreed to: then it
+    /// waits for [`Instance::tell_referrer`](super::Instance::tell_referrer).
+    Referred { key: CallKey, target: String, taken: bool },
     /// An answer, or none, to REGISTER.
     Registration { account: AccountId, code: u16, phrase: String, expires: u32, error: Option<String> },
     /// A connection failed.

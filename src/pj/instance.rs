@@ -14,7 +14,7 @@ use super::record::filled;
 use super::resolver::Questions;
 use super::wake::WakeSocket;
 use super::wire::{Gate, WireModule};
-use super::{Waker, callbacks, codec, event, log, offer, strings};
+use super::{Waker, callbacks, codec, event, log, offer, refer, strings};
 
 /// Sampling rate of the conference bridge, which nobody listens to; it is what its ports are made for.
 const BRIDGE_RATE: u32 = 8000;
@@ -160,6 +160,7 @@ impl Instance {
         event::install_waker(waker.clone());
         codec::set_up_for_speech()?;
         offer::install(codec::compiled_in()?);
+        refer::install();
         // SAFETY: PJSUA is initialised. The returned port of the bridge is never used: the bridge has no clock.
         unsafe { sys::pjsua_set_no_snd_dev() };
         // SAFETY: as above.

@@ -10,6 +10,7 @@ use pjsip_sys as sys;
 use super::callbacks::{guarded, key_of};
 use super::error::PjError;
 use super::event::CallKey;
+use super::refer::Consent;
 use super::{codec, strings};
 
 /// What a call's trunk wants of its signalling. PJSUA asks for it in callbacks and wants the answer at once.
@@ -23,6 +24,8 @@ pub(crate) struct CallSettings {
     pub(crate) telephone_events: bool,
     /// Whether a 3xx may be followed (RFC 3261 §8.1.3.4).
     pub(crate) allow_redirects: bool,
+    /// Says where the callee may have the call moved to (REFER); without it nowhere.
+    pub(crate) consent: Option<Consent>,
 }
 
 /// The settings of the calls that are up. Codecs have one order in all of PJSUA, and a description of media takes it as

@@ -155,7 +155,7 @@ unsafe extern "C" fn on_tx_response(tdata: *mut sys::pjsip_tx_data) -> sys::pj_s
 }
 
 /// A message that came in.
-struct Received<'a> {
+pub(super) struct Received<'a> {
     rdata: &'a sys::pjsip_rx_data,
     message: &'a sys::pjsip_msg,
 }
@@ -164,7 +164,7 @@ impl<'a> Received<'a> {
     /// # Safety
     ///
     /// `rdata` is null or a received message as PJSIP passes it to modules, alive for `'a`.
-    unsafe fn new(rdata: *mut sys::pjsip_rx_data) -> Option<Self> {
+    pub(super) unsafe fn new(rdata: *mut sys::pjsip_rx_data) -> Option<Self> {
         // SAFETY: the caller's promise.
         let rdata = unsafe { rdata.as_ref() }?;
         // SAFETY: the parsed message belongs to the record.
@@ -207,7 +207,7 @@ impl<'a> Received<'a> {
     }
 
     /// All headers of a name that PJSIP has no parser for, joined as RFC 3261 §7.3.1 allows.
-    fn texts(&self, name: &'static str) -> Option<String> {
+    pub(super) fn texts(&self, name: &'static str) -> Option<String> {
         let name = strings::lend(name);
         let mut values = Vec::new();
         let mut start: *const c_void = ptr::null();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::{DialError, Price};
+use super::{DialError, E164, Price};
 use crate::audio::DuplexSink;
 use crate::call::CallId;
 
@@ -28,11 +28,24 @@ pub(crate) trait Witness: Send + Sync {
     fn recorder(&self) -> Option<DuplexSink>;
     /// See [`Departure::price_follows`].
     fn price_follows(&self, price: oneshot::Receiver<Price>);
+    /// Whether the callee may have the call moved to this number, as far as the number alone tells. It must not wait.
+    fn may_move(&self, to: &E164) -> bool;
+    /// The callee asked for the call to be moved and was refused; `to` is `None` where no number was named. It must not
+    /// wait.
+    fn move_refused(&self, to: Option<&E164>);
+    /// Calls whoever the callee has the call moved to, by a request with [`moves`](super::DialRequest) set, and tells if no
+    /// call comes to be. It must not wait.
+    fn move_to(&self, to: &E164, call: &CallId, failed: Box<dyn FnOnce(&DialError) + Send>);
 }
 
 impl Departure {
     pub(crate) fn new(witness: Arc<dyn Witness>) -> Self {
         Self(Some(witness))
+    }
+
+    /// Who answers for the call, if anybody does.
+    pub(crate) fn witness(&self) -> Option<&Arc<dyn Witness>> {
+        self.0.as_ref()
     }
 
     /// The call has its name: the record of its start is made. A provider that chooses the name itself says so just

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{AgentId, CallerId, Departure, DialError, E164, Header, Record};
 use crate::audio::SampleRate;
+use crate::call::CallId;
 
 /// The most header fields of one request; each makes the first packet longer.
 const MAX_HEADERS: usize = 16;
@@ -64,6 +65,8 @@ pub struct DialRequest {
     pub record: Option<Record>,
     /// Who keeps the evidence of this attempt.
     pub(crate) departure: Departure,
+    /// The call that is moved to whoever answers this one, as its callee wishes.
+    pub(crate) moves: Option<CallId>,
 }
 
 impl DialRequest {
@@ -85,6 +88,7 @@ impl DialRequest {
             audio_rate: None,
             record: None,
             departure: Departure::default(),
+            moves: None,
         }
     }
 

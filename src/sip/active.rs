@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::control::{DialOrder, Invite};
+use super::moving::{Moving, Succession};
 use crate::call::{
-    CallLog, CallMachine, EndFacts, Ending, LocalCause, MediaStats, Signal, SipStatus, mos, parse_reason,
+    CallId, CallLog, CallMachine, EndFacts, Ending, LocalCause, MediaStats, Signal, SipStatus, mos,
+    parse_reason,
 };
 use crate::pj::{
     CallKey, CallMedia, CallSlot, NegotiatedMedia, OnClock, PinnedStream, QueueCounters, StreamStats,
 };
-use crate::provider::DialError;
+use crate::provider::{Departure, DialError};
 
 /// How long a call that we end may wait for the far end's last word: as long as it takes a request to be sent again
 /// four times (RFC 3261 §17.1.2.2, T2).
@@ -56,6 +58,9 @@ pub(super) struct ActiveCall {
     /// When it is made again, after it met one of the callee's.
     offer_again_at: Option<Instant>,
     watch: Watch,
+    /// Who answers for it.
+    pub(super) departure: Departure,
+    pub(super) succession: Succession,
 }
 
 /// A re-INVITE that the application asked for.
@@ -88,7 +93,8 @@ struct Watch {
 
 impl ActiveCall {
     pub(super) fn new(order: DialOrder) -> Self {
-        let DialOrder { key, trunk, media, log, dialer, ring_timeout, talk_limit, invite } = order;
+        let DialOrder { key, trunk, media, log, dialer, ring_timeout, talk_limit, invite, departure, .. } =
+            order;
         Self {
             key,
             trunk,
@@ -113,12 +119,19 @@ impl ActiveCall {
             offer: None,
             offer_again_at: None,
             watch: Watch::default(),
+            departure,
+            succession: Succession::default(),
         }
     }
 
     /// The Call-ID.
     pub(super) fn id(&self) -> &str {
         self.log.id().as_str()
+    }
+
+    /// The same, as handles have it.
+    pub(super) fn call_id(&self) -> &CallId {
+        self.log.id()
     }
 
     /// Takes a signal to the log.
@@ -255,6 +268,16 @@ impl ActiveCall {
         &self.facts
     }
 
+    pub(super) fn facts_mut(&mut self) -> &mut EndFacts {
+        &mut self.facts
+    }
+
+    /// Whether it was moved, and the far end had its time to hang up.
+    pub(super) fn lets_go(&mut self, now: Instant) -> bool {
+        let moved = matches!(self.succession.moving, Moving::Moved(_));
+        moved && self.let_go_at.take_if(|at| now >= *at).is_some()
+    }
+
     /// The call has a stream, or a new one after a re-INVITE.
     pub(super) fn streams(&mut self, stream: Arc<PinnedStream>, on_clock: OnClock) {
         self.put_away_stream();
@@ -262,7 +285,7 @@ impl ActiveCall {
         self.watch = Watch { on_hold: self.watch.on_hold, ..Watch::default() };
     }
 
-    fn put_away_stream(&mut self) {
+    pub(super) fn put_away_stream(&mut self) {
         if let Some((stream, _on_clock)) = self.stream.take() {
             self.replaced = self.replaced.and(&stream.stats());
         }
@@ -321,7 +344,7 @@ impl ActiveCall {
         if self.is_ending() {
             return None;
         }
-        if self.let_go_at.is_some_and(|at| now >= at) {
+        if self.let_go_at.is_some_and(|at| now >= at) && self.succession.moving == Moving::No {
             return Some(LocalCause::Hangup);
         }
         match (self.machine.sent_at(), self.machine.answered_at()) {
@@ -331,16 +354,20 @@ impl ActiveCall {
         }
     }
 
-    /// Looks whether RTP still comes, against the trunk's time-out.
-    pub(super) fn watch_media(&mut self, now: Instant, timeout: Duration) {
-        let Some((stream, _)) = self.stream.as_ref().filter(|_| self.is_answered()) else { return };
+    /// Looks whether RTP still comes, against the trunk's time-out. Returns whether it has stopped, where that is news.
+    pub(super) fn watch_media(&mut self, now: Instant, timeout: Duration) -> Option<bool> {
+        let (stream, _) = self.stream.as_ref().filter(|_| self.is_answered())?;
         let packets = stream.stats().packets_received;
         let since = *self.watch.since.get_or_insert(now);
         if packets != self.watch.packets || self.watch.on_hold {
             self.watch = Watch { packets, since: Some(now), ..self.watch };
             self.signal(now, Signal::Stalled(false));
+            Some(false)
         } else if now >= since + timeout {
             self.signal(now, Signal::Stalled(true));
+            Some(true)
+        } else {
+            None
         }
     }
 

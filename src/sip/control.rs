@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod leaving;
+mod moving;
 mod order;
 mod placing;
 
@@ -11,8 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use leaving::Leaving;
+use moving::NotMoved;
 pub(super) use order::{DialOrder, Invite, Order};
 use placing::Waiting;
 
@@ -22,7 +24,7 @@ use super::connections::Connections;
 use super::endpoint::Counters;
 use super::locate::{Directory, Found, Lookups, Query};
 use super::trunk::{Trunk, TrunkSetup};
-use crate::call::LocalCause;
+use crate::call::{LocalCause, Signal};
 use crate::pj::{CallKey, Clock, Instance, PjEvent, Waker};
 use crate::provider::{CapacityLimit, DialError, Shutdown};
 
@@ -51,6 +53,9 @@ pub(super) struct Control {
     found: Receiver<Found>,
     /// What goes on when a name has been looked up.
     waiting: Vec<(Query, Waiting)>,
+    /// Calls whose move came to nothing before anything rang, and how to tell of one.
+    not_moved: Receiver<NotMoved>,
+    not_moved_in: Sender<NotMoved>,
     /// Whether addresses are IPv6.
     ipv6: bool,
     counters: Arc<Counters>,
@@ -78,6 +83,7 @@ impl Control {
         let Parts { clock, instance, waker, orders, events, trunks, max_calls, counters, nameservers, ipv6 } =
             parts;
         let (found_in, found) = unbounded();
+        let (not_moved_in, not_moved) = unbounded();
         let lookups = Lookups::new(nameservers, found_in, waker.clone());
         Self {
             clock,
@@ -94,6 +100,8 @@ impl Control {
             lookups,
             found,
             waiting: Vec::new(),
+            not_moved,
+            not_moved_in,
             ipv6,
             counters,
             media_checked: Instant::now(),
@@ -109,6 +117,7 @@ impl Control {
             self.take_events();
             self.take_found();
             self.take_orders();
+            self.take_not_moved();
             self.look_at_the_time();
             if self.has_left() {
                 break;
@@ -166,8 +175,10 @@ impl Control {
     }
 
     fn dial(&mut self, order: DialOrder) {
+        let moves = order.moves.clone();
         let mut call = ActiveCall::new(order);
-        if let Err(error) = self.admit(&call) {
+        if let Err(error) = self.admit(&call).and_then(|()| self.take_the_place_of(moves.as_ref(), &mut call))
+        {
             return call.refuse(error);
         }
         let key = call.key;
@@ -186,7 +197,8 @@ impl Control {
             let max = u32::try_from(self.max_calls).unwrap_or(u32::MAX);
             return Err(DialError::AtCapacity { limit: CapacityLimit::Calls, max });
         }
-        let on_trunk = self.calls.values().filter(|other| other.trunk == call.trunk).count();
+        let on_trunk = |other: &&ActiveCall| other.trunk == call.trunk && !other.succession.has_left();
+        let on_trunk = self.calls.values().filter(on_trunk).count();
         if let Some(max) = trunk.max_calls().filter(|max| on_trunk >= *max as usize) {
             return Err(DialError::AtCapacity {
                 limit: CapacityLimit::TrunkCalls(trunk.name().to_owned()),
@@ -195,15 +207,21 @@ impl Control {
         }
         trunk.refusal().map_or(Ok(()), Err)
     }
+
     /// Ends a call for a reason of ours.
     fn end(&mut self, key: CallKey, cause: LocalCause, detail: Option<String>) {
         let now = Instant::now();
         let Some(call) = self.calls.get_mut(&key) else { return };
-        call.blame(cause, detail);
+        call.blame(cause, detail.clone());
         if call.is_ending() {
             return;
         }
         call.ending(now);
+        if let Some(successor) = call.succession.successor() {
+            self.end(successor, cause, detail);
+        }
+        // It may have ended with the one that took its place.
+        let Some(call) = self.calls.get_mut(&key) else { return };
         match call.slot {
             Some(slot) => {
                 if let Err(error) = self.instance.hang_up(slot) {
@@ -221,8 +239,21 @@ impl Control {
     }
 
     fn conclude(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let successor = call.succession.successor();
+        if !call.is_overdue(now) && successor.is_some_and(|successor| self.calls.contains_key(&successor)) {
+            // The one that took its place is not over yet: it ends with that one.
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.left_by_callee(now);
+            }
+            return;
+        }
         if let Some(call) = self.remove(key) {
+            let (predecessor, facts) = (call.succession.predecessor, call.facts().clone());
             call.conclude(now);
+            if let Some(predecessor) = predecessor {
+                self.successor_ended(now, predecessor, &facts);
+            }
         }
     }
 
@@ -262,14 +293,30 @@ impl Control {
         let mut overdue = Vec::new();
         let mut limited = Vec::new();
         let mut offers = Vec::new();
+        let mut stalls = Vec::new();
+        let mut let_go = Vec::new();
         for call in self.calls.values_mut() {
             offers.extend(call.offer_due(now).map(|offer| (call.key, offer)));
+            if call.lets_go(now) {
+                let_go.extend(call.slot);
+            }
             if call.is_overdue(now) {
                 overdue.push(call.key);
             } else if let Some(limit) = call.limit_reached(now) {
                 limited.push((call.key, limit));
             } else if let Some(timeout) = self.trunks[call.trunk].media_timeout().filter(|_| check_media) {
-                call.watch_media(now, timeout);
+                let stalled = call.watch_media(now, timeout);
+                stalls.extend(call.succession.predecessor.zip(stalled));
+            }
+        }
+        for (key, stalled) in stalls {
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.signal(now, Signal::Stalled(stalled));
+            }
+        }
+        for slot in let_go {
+            if let Err(error) = self.instance.hang_up(slot) {
+                tracing::debug!(target: "outdial::sip", %error, "hang-up refused: the call is over already");
             }
         }
         for key in overdue {

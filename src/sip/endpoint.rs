@@ -286,6 +286,8 @@ impl DialProvider for Endpoint {
             ring_timeout: route.ring_timeout,
             talk_limit: route.talk_limit,
             invite,
+            departure: request.departure.clone(),
+            moves: request.moves.clone(),
         };
         if !self.0.orders.send(Order::Dial(Box::new(order))) {
             return Err(DialError::ShutDown);

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -12,14 +13,14 @@ use tokio::sync::watch;
 use super::StartError;
 use super::locate::Query;
 use super::registration::{Insistence, Registration};
-use super::stun;
+use super::{referral, stun};
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
-    AccountId, AccountSettings, CallSettings, ClientCertificate, Instance, JitterBuffer, PjError,
+    AccountId, AccountSettings, CallSettings, ClientCertificate, Consent, Instance, JitterBuffer, PjError,
     SYSTEM_CA_FOLDER, SrtpPolicy, TlsSettings, TransportId, TransportKind,
 };
-use crate::provider::{DialError, E164};
+use crate::provider::{DialError, E164, Witness};
 use crate::secrets::{SecretRef, Secrets};
 
 /// A registration that failed is tried again after so long.
@@ -262,7 +263,18 @@ impl Trunk {
             ptime: self.config.ptime,
             telephone_events: self.config.dtmf != DtmfMethod::Inband,
             allow_redirects: self.config.allow_redirects,
+            consent: None,
         }
+    }
+
+    /// The number that a callee's Refer-To names.
+    pub(super) fn referred_to(&self, refer_to: &str) -> Option<E164> {
+        referral::number(refer_to, &self.config.number_format)
+    }
+
+    /// Says where callees may have their calls moved to; `None` for nowhere.
+    pub(super) fn consent(&self, witness: Arc<dyn Witness>) -> Option<Consent> {
+        referral::consent(&self.config, witness)
     }
 
     pub(super) fn requires_srtp(&self) -> bool {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use outdial::audio::SampleRate;
-use outdial::call::{Call, CallEvent, EndReason};
+use outdial::call::{Call, CallEnd, CallEvent, EndReason};
 
 use super::common::wire::Wire;
 use super::common::{Sipp, Story, sound, within};
 use super::manager::Manager;
 use super::pbx::{
-    self, ANOTHER_ANSWERS, DIRECT, ECHO, PLAYED, Row, account, one, rows, through_kamailio, to_asterisk,
+    self, ANOTHER_ANSWERS, DIRECT, ECHO, PLAYED, Row, SPOKEN, account, one, rows, through_kamailio,
+    to_asterisk,
 };
 use super::played::Player;
 
@@ -77,24 +78,36 @@ async fn hold_and_resume_by_the_pbx() {
     until(&call, &CallEvent::Resumed, 2).await;
     // The call is as good as before: an echo.
     played.go_on_at(ECHO).await;
-    hears_itself(&call).await;
+    let echo = Echo::of(&call).await;
     let story = tokio::join!(call.hangup(), Story::of(&call)).1;
     assert_eq!(story.end.reason, EndReason::Completed, "{}", story.ending());
+    echo.check(&story.end);
     phone.shutdown().await;
 }
 
-async fn hears_itself(call: &Call) {
-    let audio = call.audio().unwrap();
-    let spoken = sound::sweep(SampleRate::Hz16000, 500);
-    let mut listener = audio.listener;
-    // What was heard on hold is in the queue still.
-    while listener.try_recv().is_ok() {}
-    let (sent, heard) =
-        tokio::join!(audio.speaker.send(&spoken), sound::hear(&mut listener, 4 * spoken.len()));
-    sent.unwrap();
-    let alike = spoken.chunks(1600).map(|piece| sound::likeness(SampleRate::Hz16000, piece, &heard));
-    let alike: Vec<f64> = alike.collect();
-    assert!(alike.iter().filter(|likeness| **likeness > 0.9).count() >= 3, "{alike:?}");
+/// What was said into an echo, and what came back.
+pub struct Echo {
+    said: Vec<i16>,
+    heard: Vec<i16>,
+}
+
+impl Echo {
+    pub async fn of(call: &Call) -> Self {
+        let audio = call.audio().unwrap();
+        let said = sound::sweep(SampleRate::Hz16000, SPOKEN);
+        let mut listener = audio.listener;
+        // What was heard on hold is in the queue still.
+        while listener.try_recv().is_ok() {}
+        let (sent, heard) =
+            tokio::join!(audio.speaker.send(&said), sound::hear(&mut listener, 2 * said.len()));
+        sent.unwrap();
+        Self { said, heard }
+    }
+
+    pub fn check(&self, end: &CallEnd) {
+        let media = end.media.as_ref().expect("it was answered");
+        sound::assert_came_back("the echo", SampleRate::Hz16000, &self.said, &self.heard, 0.9, media);
+    }
 }
 
 /// The PBX bridges us to a telephone and moves the sound: a re-INVITE with the telephone's address, after which it
@@ -114,8 +127,9 @@ async fn a_reinvite_that_moves_the_sound_elsewhere() {
         }
     };
     within("the re-INVITE", moved).await;
-    hears_itself(&call).await;
+    let echo = Echo::of(&call).await;
     let end = within("the end", call.hangup()).await;
+    echo.check(&end);
     let gone = manager.told("Gone", call.id().as_str()).await;
     let sent = end.media.unwrap().packets_sent;
     assert!(gone.count("Received") + 20 < sent, "it went through the PBX: {gone:?}, {sent} packets");

@@ -1,10 +1,16 @@
 //! Transfers by REFER: ours, and those that the PBX asks for.
 
-use outdial::call::EndReason;
+use outdial::call::{CallEvent, EndReason, EndedBy, TransferOutcome};
+use outdial::ledger::LedgerReader;
+use outdial::{Config, DialProvider as _, Outdial, Shutdown};
 
-use super::common::{Story, within};
+use super::common::phone::{request, turn};
+use super::common::{Story, trunk, within};
 use super::manager::Manager;
-use super::pbx::{BRIDGED_ECHO, TRANSFERS_US, account, one, through_kamailio, to_asterisk};
+use super::pbx::{
+    BRIDGED_ECHO, TRANSFERS_US, TRANSFERS_US_TO_ECHO, account, one, through_kamailio, to_asterisk,
+};
+use super::signalling::Echo;
 
 fn plain(way: &str) -> String {
     format!("codecs = [\"pcmu\"]\n{way}\n{}", account("alice"))
@@ -73,4 +79,41 @@ async fn a_transfer_that_the_pbx_asks_for_is_refused() {
     assert_eq!(manager.told("Transferred", call.id().as_str()).await.get("Status"), "FAILURE");
     assert_eq!(phone.stats().calls, 0);
     phone.shutdown().await;
+}
+
+/// A receptionist who puts the caller through: where the operator permits it the call goes on with whoever answers there.
+#[tokio::test]
+async fn the_pbx_has_the_call_moved_to_another_number() {
+    for way in [to_asterisk("udp"), through_kamailio("tcp")] {
+        let _turn = turn().await;
+        let manager = Manager::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let trunk = format!("{}\ncallee_transfer_prefixes = [\"+12025550100\"]", plain(&way));
+        let text = format!(
+            "[endpoint]\nbind = \"{}\"\n[trunks.pbx]\nkeep_alive = \"0s\"\n{trunk}\n[records]\nfolder = {:?}\n",
+            trunk::loopback(1),
+            folder.path()
+        );
+        let outdial = Outdial::from_config(&Config::parse(&text).unwrap()).await.unwrap();
+        let call = within("the call", outdial.dial_with(request(TRANSFERS_US_TO_ECHO))).await.unwrap();
+        let mut events = call.events();
+        let moved = async {
+            loop {
+                match events.next().await.expect("the call is up") {
+                    CallEvent::TransferProgress(TransferOutcome::Moved(_)) => return,
+                    CallEvent::Ended(end) => panic!("{end:?}"),
+                    _ => {}
+                }
+            }
+        };
+        within("the other party", moved).await;
+        assert_eq!(manager.told("Transferred", call.id().as_str()).await.get("Status"), "SUCCESS");
+        let echo = Echo::of(&call).await;
+        let end = within("the end", call.hangup()).await;
+        assert_eq!((end.reason, end.ended_by), (EndReason::Completed, EndedBy::Local), "{end:?}");
+        within("the shutdown", outdial.shutdown(Shutdown::HangUp)).await;
+        let calls = LedgerReader::open(folder.path()).unwrap().calls(None).unwrap();
+        let second = calls.iter().find(|other| other.call_id.as_deref() != Some(call.id().as_str())).unwrap();
+        echo.check(second.end.as_ref().unwrap());
+    }
 }

@@ -29,7 +29,14 @@ struct State {
     version: u32,
     /// Header lines of its 200 to INVITE and UPDATE.
     headers: String,
-    dialog: Option<Dialog>,
+    /// How it answers calls: with a 200, a refusal, or `180 Ringing` till it is told to pick up.
+    status: &'static str,
+    /// A call that rings, with where it is from.
+    ringing: Option<(Received, SocketAddr)>,
+    /// One for each call.
+    dialogs: Vec<Dialog>,
+    /// The one that its requests belong to; the last if none is said.
+    current: Option<usize>,
     sequence: u32,
     /// The requests that came, repetitions too, by method; an INVITE or UPDATE of a dialog as `re-INVITE`, `re-UPDATE`.
     seen: Vec<(String, Received)>,
@@ -60,7 +67,10 @@ impl FarEnd {
             direction: "sendrecv",
             version: 1,
             headers: String::new(),
-            dialog: None,
+            status: "200 OK",
+            ringing: None,
+            dialogs: Vec::new(),
+            current: None,
             sequence: 0,
             seen: Vec::new(),
         };
@@ -94,6 +104,64 @@ impl FarEnd {
     /// Further header lines of its 200s.
     pub fn headers(&self, lines: &str) {
         self.with(|state| lines.clone_into(&mut state.headers));
+    }
+
+    /// How it answers further calls: `200 OK`, `486 Busy Here`, or `180 Ringing` until it picks up.
+    pub fn answers_with(&self, status: &'static str) {
+        self.with(|state| state.status = status);
+    }
+
+    /// Picks up the call that rings.
+    pub async fn pick_up(&self) {
+        let (answer, from) = self.with(|state| {
+            let (invite, from) = state.ringing.take().expect("a call rings");
+            let sdp = sdp(state);
+            (invite.respond("200 OK", &state.headers, sdp.as_bytes()), from)
+        });
+        self.socket.send_to(&answer, from).await.expect("loopback");
+    }
+
+    /// Its requests belong to this call from now on, counted from 0.
+    pub fn speak_in(&self, call: usize) {
+        self.with(|state| state.current = Some(call));
+    }
+
+    /// Asks for the call to be moved, and returns the status of the answer.
+    pub async fn refer(&mut self, refer_to: &str) -> String {
+        let response = self.send("REFER", &format!("Refer-To: {refer_to}\r\n"), "").await;
+        response.status().to_owned()
+    }
+
+    /// What it was told of the calls that it asked to be moved: the last line of each NOTIFY, in order.
+    pub fn told(&self) -> Vec<String> {
+        self.with(|state| {
+            let mut sequence = Vec::new();
+            let notifies = state.seen.iter().filter(|(seen, _)| seen == "NOTIFY");
+            let mut told = Vec::new();
+            for (_, notify) in notifies {
+                // Repetitions are no news.
+                if !sequence.contains(&notify.header("CSeq")) {
+                    sequence.push(notify.header("CSeq"));
+                    let state = notify.header("Subscription-State").split(';').next().unwrap_or_default();
+                    told.push(format!("{} {state}", notify.body().trim().trim_start_matches("SIP/2.0 ")));
+                }
+            }
+            told
+        })
+    }
+
+    /// Waits until a move is over, and returns all that it was told of it.
+    pub async fn told_to_the_end(&self) -> Vec<String> {
+        let told = async {
+            loop {
+                let told = self.told();
+                if told.last().is_some_and(|last| last.ends_with(" terminated")) {
+                    return told;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("the last NOTIFY", told).await
     }
 
     /// How many requests of this kind came.
@@ -154,7 +222,8 @@ impl FarEnd {
     async fn send(&mut self, method: &str, headers: &str, body: &str) -> Received {
         let (dialog, sequence) = self.with(|state| {
             state.sequence += 1;
-            (state.dialog.clone().expect("a call is up"), state.sequence)
+            let last = state.dialogs.len().checked_sub(1).expect("a call is up");
+            (state.dialogs[state.current.unwrap_or(last)].clone(), state.sequence)
         });
         let message = message(method, sequence, &dialog, self.address, headers, body);
         let cseq = format!("{sequence} {method}");
@@ -205,11 +274,11 @@ async fn serve(
             let _ = responses.send(message);
             continue;
         }
-        let (answer, call) = {
+        let (answers, call) = {
             let mut state = state.lock().expect("no test panics in here");
             respond(&mut state, &message, from)
         };
-        if let Some(answer) = answer {
+        for answer in answers {
             let _ = socket.send_to(&answer, from).await;
         }
         if let Some(call) = call {
@@ -219,36 +288,48 @@ async fn serve(
 }
 
 /// What it says to a request; and where the caller wants the sound to, if it is a call.
-fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Option<Vec<u8>>, Option<SocketAddr>) {
+fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Vec<Vec<u8>>, Option<SocketAddr>) {
     let method = message.method();
     let known = if message.is_inside() && matches!(method, "INVITE" | "UPDATE") { "re-" } else { "" };
     state.seen.push((format!("{known}{method}"), message.clone()));
     match method {
-        "ACK" => (None, None),
+        "ACK" => (Vec::new(), None),
         "INVITE" => {
             let first = !message.is_inside();
-            if first {
-                let tag = if message.is_inside() { "" } else { ";tag=stranger" };
-                state.dialog = Some(Dialog {
+            if first && !state.status.starts_with(['1', '2']) {
+                return (vec![message.respond(state.status, "", b"")], None);
+            }
+            let known = state.dialogs.iter().any(|dialog| dialog.call_id == message.header("Call-ID"));
+            if first && !known {
+                state.dialogs.push(Dialog {
                     from,
                     contact: message.contact().to_owned(),
-                    ours: format!("{}{tag}", message.header("To")),
+                    ours: format!("{};tag=stranger", message.header("To")),
                     theirs: message.header("From").to_owned(),
                     call_id: message.header("Call-ID").to_owned(),
                 });
             }
+            if first && state.status.starts_with('1') {
+                state.ringing = Some((message.clone(), from));
+                return (vec![message.respond(state.status, "", b"")], message.media());
+            }
             let sdp = sdp(state);
             let answer = message.respond("200 OK", &state.headers, sdp.as_bytes());
-            (Some(answer), message.media().filter(|_| first))
+            (vec![answer], message.media().filter(|_| first))
         }
-        "REFER" => (Some(message.respond("202 Accepted", "", b"")), None),
-        "UPDATE" => (Some(message.respond("200 OK", &state.headers, b"")), None),
+        "CANCEL" => {
+            let over =
+                state.ringing.take().map(|(invite, _)| invite.respond("487 Request Terminated", "", b""));
+            (std::iter::once(message.respond("200 OK", "", b"")).chain(over).collect(), None)
+        }
+        "REFER" => (vec![message.respond("202 Accepted", "", b"")], None),
+        "UPDATE" => (vec![message.respond("200 OK", &state.headers, b"")], None),
         "REGISTER" => {
             let expires = message.header("Expires");
             let contact = format!("Contact: {};expires={expires}\r\n", message.header("Contact"));
-            (Some(message.respond("200 OK", &contact, b"")), None)
+            (vec![message.respond("200 OK", &contact, b"")], None)
         }
-        _ => (Some(message.respond("200 OK", "", b"")), None),
+        _ => (vec![message.respond("200 OK", "", b"")], None),
     }
 }
 

@@ -70,6 +70,7 @@ pub fn word(event: &CallEvent) -> String {
         CallEvent::Resumed => "resumed".into(),
         CallEvent::TransferProgress(TransferOutcome::Progress(status)) => format!("transfer-{}", status.code),
         CallEvent::TransferProgress(TransferOutcome::Completed(_)) => "transferred".into(),
+        CallEvent::TransferProgress(TransferOutcome::Moved(_)) => "moved".into(),
         CallEvent::TransferProgress(TransferOutcome::Failed(status)) => {
             format!("not-transferred-{}", status.code)
         }

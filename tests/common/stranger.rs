@@ -84,6 +84,11 @@ impl Received {
         self.text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default()
     }
 
+    /// What follows the header.
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
     /// Whether it belongs to a dialog.
     pub fn is_inside(&self) -> bool {
         self.header("To").contains("tag=")

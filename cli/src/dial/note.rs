@@ -158,6 +158,7 @@ fn event_text(event: &CallEvent) -> Vec<String> {
             TransferOutcome::Progress(status) => format!("transfer: {status}"),
             TransferOutcome::Completed(status) => format!("transferred: {status}"),
             TransferOutcome::Failed(status) => format!("transfer failed: {status}"),
+            TransferOutcome::Moved(answered) => format!("moved by the callee: {}", answered.codec),
             _ => "news of the transfer".to_owned(),
         },
         CallEvent::MediaStalled => "no sound comes any more".to_owned(),
@@ -232,6 +233,7 @@ fn event_json(event: &CallEvent) -> Value {
                 TransferOutcome::Progress(status) => ("progress", Some(status)),
                 TransferOutcome::Completed(status) => ("completed", Some(status)),
                 TransferOutcome::Failed(status) => ("failed", Some(status)),
+                TransferOutcome::Moved(_) => ("moved", None),
                 _ => ("progress", None),
             };
             json!({ "event": "transfer", "state": state, "sip": status })

@@ -144,6 +144,10 @@ impl TrunkConfig {
                 problem(key, "must be at least 1");
             }
         }
+        let digits = |prefix: &String| prefix.len() <= 15 && prefix.bytes().all(|b| b.is_ascii_digit());
+        if !self.callee_transfer_prefixes.iter().all(digits) {
+            problem("callee_transfer_prefixes", "must be first digits of numbers, such as \"+49\"");
+        }
         if self.local_port == Some(0) {
             problem("local_port", "must be at least 1; leave it out for any free port");
         }

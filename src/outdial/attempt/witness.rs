@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::Attempt;
+use super::{AGENT, Attempt, CALLEE, moving};
 use crate::audio::DuplexSink;
 use crate::audit::AuditEvent;
 use crate::call::{CallError, CallId, CallWitness, Scribe, TransferTarget};
 use crate::outdial::target;
 use crate::policy::Refusal;
-use crate::provider::{DialError, Price, Witness};
+use crate::provider::{DialError, E164, Price, Witness};
 
 #[async_trait]
 impl Witness for Attempt {
@@ -40,6 +40,20 @@ impl Witness for Attempt {
     fn price_follows(&self, price: oneshot::Receiver<Price>) {
         self.state().price = Some(price);
     }
+
+    fn may_move(&self, to: &E164) -> bool {
+        moving::rules(&self.shared.config.policy).judge_number(to).is_ok()
+    }
+
+    fn move_refused(&self, to: Option<&E164>) {
+        self.transfer(CALLEE, to.map(E164::masked).unwrap_or_default(), "refused", None);
+    }
+
+    fn move_to(&self, to: &E164, call: &CallId, failed: Box<dyn FnOnce(&DialError) + Send>) {
+        self.transfer(CALLEE, to.masked(), "requested", None);
+        self.moved_by_callee.store(true, Ordering::Relaxed);
+        self.dial_second(to, call, failed);
+    }
 }
 
 #[async_trait]
@@ -50,7 +64,8 @@ impl CallWitness for Attempt {
     }
 
     async fn transferring(&self, target: &TransferTarget) {
-        self.transfer(target::masked(target), "requested", None);
+        self.moved_by_callee.store(false, Ordering::Relaxed);
+        self.transfer(AGENT, target::masked(target), "requested", None);
     }
 
     async fn keys_sent(&self, digits: &str, masked: bool) {

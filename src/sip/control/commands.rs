@@ -1,5 +1,7 @@
 //! What the holder of a call asks of it.
 
+use std::sync::Arc;
+
 use super::Control;
 use crate::audio::dtmf::Digit;
 use crate::call::{CallError, CallId, Command, LocalCause, TransferTarget};
@@ -9,6 +11,11 @@ use crate::sip::active::Offer;
 
 impl Control {
     pub(super) fn command(&mut self, key: CallKey, command: Command) {
+        let Some(media) = self.calls.get(&key).map(|call| Arc::clone(&call.media)) else { return };
+        let key = match command {
+            Command::Hangup | Command::End { .. } => key,
+            _ => self.carrying(key),
+        };
         let Some(call) = self.calls.get(&key) else { return };
         let (slot, answered) = (call.slot, call.is_answered());
         let trunk = &self.trunks[call.trunk];
@@ -31,7 +38,7 @@ impl Control {
                         DtmfMethod::Rfc4733 => self.instance.send_telephone_events(slot, &text),
                         DtmfMethod::Info => self.instance.send_info_digits(slot, &text),
                         DtmfMethod::Inband => {
-                            call.media.press(digits);
+                            media.press(digits);
                             Ok(())
                         }
                     }
@@ -63,8 +70,8 @@ impl Control {
 
     /// The slot of a call that another one may be connected with in our place.
     fn replaceable(&self, other: &CallId) -> Result<CallSlot, CallError> {
-        let key = self.by_call_id.get(other.as_str());
-        let other = key.and_then(|key| self.calls.get(key)).filter(|other| !other.is_ending());
+        let key = self.by_call_id.get(other.as_str()).map(|key| self.carrying(*key));
+        let other = key.and_then(|key| self.calls.get(&key)).filter(|other| !other.is_ending());
         let ended = || CallError::Invalid("the call to transfer to has ended".to_owned());
         let other = other.ok_or_else(ended)?;
         if !other.is_answered() {

@@ -9,6 +9,7 @@ use crate::call::{Answered, LocalCause, Signal, SipStatus, TransferOutcome};
 use crate::config::Transport;
 use crate::pj::{CallKey, Method, NegotiatedMedia, PinnedStream, PjEvent, Protocol};
 use crate::sip::locate::{self, Query};
+use crate::sip::moving::Moving;
 
 impl Control {
     /// Takes what PJSIP told since the last look.
@@ -81,15 +82,21 @@ impl Control {
             PjEvent::Disconnected { key, code, phrase } => self.disconnected(now, key, code, &phrase),
             PjEvent::Stream { key, stream } => self.stream(key, stream),
             PjEvent::MediaState { key, on_hold } => {
+                let heard_by = self.heard_by(key);
                 if let Some(call) = self.calls.get_mut(&key) {
                     call.hold(now, on_hold);
                 }
+                if let Some(call) = self.calls.get_mut(&heard_by).filter(|_| heard_by != key) {
+                    call.signal(now, Signal::Hold(on_hold));
+                }
             }
             PjEvent::Digit { key, digit } => {
+                let key = self.heard_by(key);
                 if let (Some(call), Ok(digit)) = (self.calls.get_mut(&key), Digit::try_from(digit)) {
                     call.signal(now, Signal::Digit(digit));
                 }
             }
+            PjEvent::Referred { key, target, taken } => self.referred(now, key, &target, taken),
             PjEvent::TransferStatus { key, code, phrase, last } => {
                 if let Some(call) = self.calls.get_mut(&key) {
                     let status = SipStatus::new(code, phrase);
@@ -172,10 +179,13 @@ impl Control {
                     // Both ends offered at once (RFC 3261 §14.1): the owner of the Call-ID waits 2.1 to 4 s.
                     call.offer_again_at(now + Duration::from_millis(rand::random_range(210..=400) * 10));
                 }
-                call.response(now, status, has_sdp);
+                call.response(now, status.clone(), has_sdp);
+                let predecessor = call.succession.predecessor.filter(|_| !call.is_answered());
                 // After our CANCEL a refusal is the far end's last word; a 200 that crossed it is followed by BYE.
                 if last && !answered && call.is_ending() && call.slot.is_none() {
                     self.conclude(now, key);
+                } else if let Some(predecessor) = predecessor.filter(|_| !last) {
+                    self.move_goes_on(now, predecessor, status);
                 }
             }
             Method::Bye if last && call.is_ending() => self.conclude(now, key),
@@ -194,8 +204,9 @@ impl Control {
             // An answer that is `inactive`, or has the address 0.0.0.0: answered, and put on hold at once.
             call.media.mark_answered();
             let answered = Answered { codec: "none".to_owned(), srtp: None, remote: None };
-            call.signal(now, Signal::Answered(answered));
-            return call.hold(now, true);
+            call.signal(now, Signal::Answered(answered.clone()));
+            call.hold(now, true);
+            return self.moved(now, key, answered);
         };
         // PJSIP refuses this itself; a call in the clear against the operator's word would be the worst of faults.
         if srtp_required && media.srtp.is_none() {
@@ -206,7 +217,8 @@ impl Control {
         let answered =
             Answered { codec: media.codec.clone(), srtp: media.srtp.clone(), remote: media.remote };
         call.negotiated(media);
-        call.signal(now, Signal::Answered(answered));
+        call.signal(now, Signal::Answered(answered.clone()));
+        self.moved(now, key, answered);
     }
 
     fn stream(&mut self, key: CallKey, stream: PinnedStream) {
@@ -214,8 +226,11 @@ impl Control {
         // Nothing has been read from its sockets before the clock does.
         stream.set_symmetric(self.trunks[call.trunk].symmetric_rtp());
         let stream = Arc::new(stream);
-        let on_clock = self.clock.add(Arc::clone(&stream), Arc::clone(&call.media));
-        call.streams(stream, on_clock);
+        if call.succession.predecessor.is_some() && !call.is_answered() {
+            // Till then the application talks with whoever has the call moved.
+            return call.succession.keep_stream(stream);
+        }
+        self.serve(key, stream);
     }
 
     /// PJSUA is done with a call; its slot may be another's from now on.
@@ -223,6 +238,9 @@ impl Control {
         self.instance.forget_call(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.slot = None;
+        if call.succession.moving != Moving::No && !call.is_ending() {
+            return call.left_by_callee(now);
+        }
         if self.goes_elsewhere(now, key, code) {
             return;
         }

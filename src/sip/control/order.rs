@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::call::{CallLog, Command};
+use crate::call::{CallId, CallLog, Command};
 use crate::pj::{CallKey, CallMedia};
-use crate::provider::{DialError, Shutdown};
+use crate::provider::{Departure, DialError, Shutdown};
 use crate::sip::StartError;
 use crate::sip::trunk::TrunkSetup;
 
@@ -31,6 +31,10 @@ pub(in crate::sip) struct DialOrder {
     pub(in crate::sip) ring_timeout: Duration,
     pub(in crate::sip) talk_limit: Duration,
     pub(in crate::sip) invite: Invite,
+    /// Who answers for the call.
+    pub(in crate::sip) departure: Departure,
+    /// The call that is moved to whoever answers this one.
+    pub(in crate::sip) moves: Option<CallId>,
 }
 
 /// What the INVITE says.

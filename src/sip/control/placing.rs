@@ -1,11 +1,12 @@
 //! Sending a call to a server: the lookup before it, and the next server when one fails.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Control;
 use crate::call::LocalCause;
-use crate::pj::{CallKey, OutboundCall, PjError, Question};
+use crate::pj::{CallKey, CallSettings, OutboundCall, PjError, Question};
 use crate::provider::DialError;
 use crate::sip::active::ActiveCall;
 use crate::sip::locate::{self, Located, Query};
@@ -99,7 +100,10 @@ impl Control {
             headers: &call.invite.headers,
             server,
         };
-        match self.instance.make_call(&outbound, trunk.call_settings()) {
+        let witness = call.departure.witness().filter(|_| call.succession.predecessor.is_none());
+        let consent = witness.and_then(|witness| trunk.consent(Arc::clone(witness)));
+        let settings = CallSettings { consent, ..trunk.call_settings() };
+        match self.instance.make_call(&outbound, settings) {
             Ok(slot) => call.slot = Some(slot),
             Err(error) => {
                 // The reason may have come beside the error: the connection that failed. And the call's end with it,
@@ -152,7 +156,12 @@ impl Control {
         } else {
             // It was made before, with a server that failed.
             call.blame(LocalCause::TransportFailed, Some(detail));
-            call.conclude(Instant::now());
+            let (now, predecessor, facts) =
+                (Instant::now(), call.succession.predecessor, call.facts().clone());
+            call.conclude(now);
+            if let Some(predecessor) = predecessor {
+                self.successor_ended(now, predecessor, &facts);
+            }
         }
     }
 }
