@@ -264,6 +264,10 @@ mod tests {
         let Some(CallEvent::Ended(end)) = events(signals).pop() else { panic!("no end") };
         assert_eq!((end.ring_time, end.talk_time), (Duration::from_secs(2), Duration::from_secs(2)));
         assert_eq!(end.reason, EndReason::Completed);
+        // Whoever takes the callee's place has a time of their own.
+        let signals = vec![Signal::Sent, answered(), Signal::Left, digit(), Signal::Left, ended()];
+        let Some(CallEvent::Ended(end)) = events(signals).pop() else { panic!("no end") };
+        assert_eq!(end.talk_time, Duration::from_secs(1));
         let Some(CallEvent::Ended(end)) = events(vec![Signal::Sent, ended()]).pop() else { panic!("no end") };
         assert_eq!((end.ring_time, end.talk_time), (Duration::ZERO, Duration::ZERO));
     }
@@ -276,6 +280,7 @@ mod tests {
             Just(digit()),
             any::<bool>().prop_map(Signal::Hold),
             any::<bool>().prop_map(Signal::Stalled),
+            Just(Signal::Left),
             Just(ended()),
         ]
     }

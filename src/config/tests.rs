@@ -108,6 +108,7 @@ fn every_key_of_a_trunk_is_read() {
         ring_timeout = "1m 30s"
         talk_limit = "1h"
         allow_redirects = true
+        callee_transfer_prefixes = ["+4930", "1202"]
         register_expires = "5m"
         keep_alive = "15s"
         local_port = 5080
@@ -128,6 +129,7 @@ fn every_key_of_a_trunk_is_read() {
         assert_eq!(same, name == "transport", "{name} has its default");
     }
     assert_eq!((trunk.ring_timeout, trunk.local_port), (Duration::from_secs(90), Some(5080)));
+    assert_eq!(trunk.callee_transfer_prefixes, ["4930", "1202"]);
     assert_eq!(trunk.number_format, NumberFormat::Digits);
     assert_eq!(trunk.codecs, [Codec::Opus, Codec::L16]);
     assert_eq!((trunk.auth_user(), trunk.expected_tls_name()), (Some("a"), "name.example.com"));
@@ -213,6 +215,7 @@ fn wrong_values_say_what_would_be_right() {
         ("max_calls = 0", "max_calls", "at least 1"),
         ("local_port = 0", "local_port", "free port"),
         ("local_port = 70000", "local_port", "70000"),
+        ("callee_transfer_prefixes = [\"+49 30\"]", "callee_transfer_prefixes", "first digits"),
         ("realm = \"a\\nb\"", "realm", "one line"),
         ("from_domain = \"a b\"", "from_domain", "name such as"),
         ("client_key = \"-----BEGIN PRIVATE KEY-----\"", "client_key", "path"),
