@@ -3,10 +3,15 @@
 use outdial::call::EndReason;
 
 use super::common::Story;
-use super::pbx::{ECHO, Outcome, Row, account, one, rows, to_asterisk};
+use super::pbx::{ECHO, Outcome, Row, account, one, rows, through_kamailio, to_asterisk};
 
 fn over_tls(user: &str, more: &str) -> String {
     format!("codecs = [\"pcmu\"]\n{}\n{}\n{more}", to_asterisk("tls"), account(user))
+}
+
+/// By way of Kamailio, which passes SDP on as it is.
+fn behind(user: &str, more: &str) -> String {
+    format!("codecs = [\"pcmu\"]\n{}\n{}\n{more}", through_kamailio("tls"), account(user))
 }
 
 fn suites(suites: &str) -> String {
@@ -24,7 +29,7 @@ fn plain(outcome: &Outcome) {
     assert_eq!(outcome.gone.get("Encrypted"), "0", "{:?}", outcome.gone);
 }
 
-/// Debian's Asterisk has these two; the sandbox has all (`tests/encryption.rs`).
+/// Debian's Asterisk has these two (its res_srtp is built without ENABLE_SRTP_AES_192, _256 and _GCM); the sandbox has all (`tests/encryption.rs`).
 #[tokio::test]
 async fn suites_required_optional_and_off() {
     rows(vec![
@@ -49,6 +54,28 @@ async fn suites_required_optional_and_off() {
         }),
         Row::new("optional, left out", over_tls("alice", "srtp = \"optional\""), plain),
         Row::new("off", over_tls("opt", "srtp = \"off\""), plain),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn suites_through_a_proxy() {
+    rows(vec![
+        Row::new(
+            "32 bits through a proxy",
+            behind("sec", "srtp_suites = [\"AES_CM_128_HMAC_SHA1_32\"]"),
+            |outcome| {
+                uses(outcome, "AES_CM_128_HMAC_SHA1_32");
+            },
+        ),
+        Row::new(
+            "80 bits through a proxy",
+            behind("sec", "srtp_suites = [\"AES_CM_128_HMAC_SHA1_80\"]"),
+            |outcome| {
+                uses(outcome, "AES_CM_128_HMAC_SHA1_80");
+            },
+        ),
+        Row::new("optional, left out, through a proxy", behind("alice", "srtp = \"optional\""), plain),
     ])
     .await;
 }

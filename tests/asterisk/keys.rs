@@ -2,7 +2,7 @@
 
 use super::common::{Story, within};
 use super::manager::Manager;
-use super::pbx::{READS_DIGITS, SENDS_DIGITS, account, one, to_asterisk};
+use super::pbx::{READS_DIGITS, SENDS_DIGITS, account, one, through_kamailio, to_asterisk};
 
 async fn both_directions(trunk: &str) {
     let manager = Manager::new().await;
@@ -35,6 +35,11 @@ async fn as_telephone_events() {
 #[tokio::test]
 async fn as_telephone_events_in_srtp() {
     both_directions(&format!("{}\n{}", to_asterisk("tls"), account("sec"))).await;
+}
+
+#[tokio::test]
+async fn as_telephone_events_through_a_proxy() {
+    both_directions(&format!("{}\n{}\ncodecs = [\"pcmu\"]", through_kamailio("udp"), account("alice"))).await;
 }
 
 #[tokio::test]

@@ -3,10 +3,15 @@
 use outdial::audio::SampleRate;
 
 use super::common::{Story, sound, within};
-use super::pbx::{EARLY_MEDIA, Outcome, Row, account, one, rows, to_asterisk};
+use super::pbx::{EARLY_MEDIA, Outcome, Row, account, one, rows, through_kamailio, to_asterisk};
 
 fn with(user: &str, more: &str) -> String {
     format!("{}\n{}\n{more}", to_asterisk("udp"), account(user))
+}
+
+/// The same by way of Kamailio.
+fn behind(kind: &str, more: &str) -> String {
+    format!("{}\n{}\n{more}", through_kamailio(kind), account("alice"))
 }
 
 fn codec(outcome: &Outcome, name: &str, theirs: &str) {
@@ -31,6 +36,18 @@ async fn codecs_and_packet_times() {
             likeness: 0.8,
             ..Row::new("Opus", with("alice", "codecs = [\"opus\"]"), |o| codec(o, "opus/48000", "opus"))
         },
+        Row::new("PCMA through a proxy", behind("udp", "codecs = [\"pcma\"]"), |o| {
+            codec(o, "PCMA/8000", "alaw")
+        }),
+        Row::new("G.722 through a proxy", behind("tcp", "codecs = [\"g722\"]"), |o| {
+            codec(o, "G722/8000", "g722")
+        }),
+        Row {
+            likeness: 0.8,
+            ..Row::new("Opus through a proxy", behind("udp", "codecs = [\"opus\"]"), |o| {
+                codec(o, "opus/48000", "opus");
+            })
+        },
         Row::new("10 ms", with("p10", "codecs = [\"pcmu\"]\nptime = \"10ms\""), |o| packets_of(o, 10)),
         Row::new("20 ms", with("alice", "codecs = [\"pcmu\"]"), |o| packets_of(o, 20)),
         Row::new("30 ms", with("p30", "codecs = [\"pcmu\"]\nptime = \"30ms\""), |o| packets_of(o, 30)),
@@ -41,7 +58,12 @@ async fn codecs_and_packet_times() {
 
 #[tokio::test]
 async fn early_media_is_heard_before_the_answer() {
-    let phone = one(&with("alice", "codecs = [\"pcmu\"]")).await;
+    early_media(&with("alice", "codecs = [\"pcmu\"]")).await;
+    early_media(&behind("udp", "codecs = [\"pcmu\"]")).await;
+}
+
+async fn early_media(trunk: &str) {
+    let phone = one(trunk).await;
     let call = phone.dial(EARLY_MEDIA).await;
     let mut listener = call.audio().unwrap().listener;
     let mut early = Vec::new();
@@ -51,10 +73,12 @@ async fn early_media_is_heard_before_the_answer() {
         }
         early.extend_from_slice(frame.samples());
     }
-    // A tenth of a second from the middle: Asterisk's tone is not exactly as high as it says.
-    let part = &early[early.len() / 2..][..1600];
-    let share = sound::tone_share(SampleRate::Hz16000, part, 440.0);
-    assert!(share > 0.8, "{share}");
+    // Tenths of a second, a second of them from the middle on: Asterisk's tone is not exactly as high as it says, and on a
+    // busy machine its timer leaves a gap now and then.
+    let parts = early[early.len() / 3..].chunks_exact(1600).take(10);
+    let shares: Vec<f64> = parts.map(|part| sound::tone_share(SampleRate::Hz16000, part, 440.0)).collect();
+    let torn = shares.iter().filter(|share| **share <= 0.8).count();
+    assert!(shares.len() == 10 && torn <= 2, "{shares:.2?}");
     let story = tokio::join!(call.hangup(), Story::of(&call)).1;
     assert!(story.words().contains("early-183 answered"), "{}", story.words());
     phone.shutdown().await;

@@ -40,6 +40,8 @@ pub const TRANSFERS_US: &str = "+12025550150";
 pub const BRIDGED_ECHO: &str = "+12025550151";
 pub const ANOTHER_ANSWERS: &str = "+12025550152";
 pub const DIRECT: &str = "+12025550153";
+pub const OTHER_CODEC_BY_REINVITE: &str = "+12025550155";
+pub const OTHER_CODEC_BY_UPDATE: &str = "+12025550156";
 pub const TRANSFERS_US_TO_ECHO: &str = "+12025550154";
 pub const PLAYED: &str = "+12025550160";
 

@@ -9,8 +9,8 @@ use super::common::wire::Wire;
 use super::common::{Sipp, Story, sound, within};
 use super::manager::Manager;
 use super::pbx::{
-    self, ANOTHER_ANSWERS, DIRECT, ECHO, PLAYED, Row, SPOKEN, account, one, rows, through_kamailio,
-    to_asterisk,
+    self, ANOTHER_ANSWERS, DIRECT, ECHO, OTHER_CODEC_BY_REINVITE, OTHER_CODEC_BY_UPDATE, PLAYED, Row, SPOKEN,
+    account, one, rows, through_kamailio, to_asterisk,
 };
 use super::played::Player;
 
@@ -145,6 +145,78 @@ async fn a_new_connected_line_by_update() {
     rows(vec![Row { number: ANOTHER_ANSWERS, ..row }]).await;
     let updates = wire.heard("UPDATE ");
     assert!(updates.iter().any(|update| update.contains("\"Reception\" <sip:4711@")), "{updates:?}");
+}
+
+/// Another codec in the middle of a call, offered by re-INVITE and by UPDATE: the echo is as good with the new one.
+#[tokio::test]
+async fn another_codec_in_the_middle_of_a_call() {
+    for way in [to_asterisk("udp"), through_kamailio("tcp")] {
+        for (number, method, format, theirs) in [
+            (OTHER_CODEC_BY_REINVITE, "INVITE ", "RTP/AVP 8", "alaw"),
+            (OTHER_CODEC_BY_UPDATE, "UPDATE ", "RTP/AVP 9", "g722"),
+        ] {
+            let manager = Manager::new().await;
+            let wire = Wire::listen();
+            let codecs = "codecs = [\"pcmu\", \"pcma\", \"g722\"]";
+            let phone = one(&format!("{codecs}\n{way}\n{}", account("alice"))).await;
+            let call = phone.dial(number).await;
+            let answered = within("the answer", call.answered()).await.unwrap();
+            assert_eq!(answered.codec, "PCMU/8000");
+            let offered = async {
+                while !wire.heard(method).iter().any(|offer| offer.contains(format)) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            within(&format!("the {method}"), offered).await;
+            let echo = Echo::of(&call).await;
+            let end = within("the end", call.hangup()).await;
+            assert_eq!(end.reason, EndReason::Completed, "{end:?}");
+            let gone = manager.told("Gone", call.id().as_str()).await;
+            assert!(gone.get("Codec").contains(theirs), "{gone:?}");
+            echo.check(&end);
+            phone.shutdown().await;
+        }
+    }
+}
+
+/// The interval that we offer is too brief for the PBX, which says so with 422 and gets the one that it wants.
+#[tokio::test]
+async fn a_session_interval_that_is_too_brief() {
+    for way in [to_asterisk("udp"), through_kamailio("tcp")] {
+        let wire = Wire::listen();
+        rows(vec![Row::new("422", plain(&way, "slow"), |_| {})]).await;
+        let refused = wire.heard("SIP/2.0 422");
+        assert!(refused.iter().any(|answer| answer.contains("Min-SE: 2400")), "{refused:?}");
+        let taken = wire.heard("SIP/2.0 200");
+        assert!(taken.iter().any(|answer| answer.contains("Session-Expires: 2400")), "{taken:?}");
+    }
+}
+
+/// Both ends hold at once, and take back at once: whoever is first, and whoever is refused for the moment (491), the call is
+/// as good as before.
+#[tokio::test]
+async fn both_ends_hold_at_once() {
+    let phone = one(&plain(&to_asterisk("udp"), "alice")).await;
+    let mut player = Player::new("tests").await;
+    let call = phone.dial(PLAYED).await;
+    let played = player.call().await;
+    played.answer().await;
+    within("the answer", call.answered()).await.unwrap();
+    let (held, ()) = tokio::join!(call.hold(), played.hold());
+    held.unwrap();
+    until(&call, &CallEvent::Held, 1).await;
+    // A refused offer is made again within four seconds; both are through then.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (resumed, ()) = tokio::join!(call.resume(), played.resume());
+    resumed.unwrap();
+    until(&call, &CallEvent::Resumed, 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    played.go_on_at(ECHO).await;
+    let echo = Echo::of(&call).await;
+    let end = within("the end", call.hangup()).await;
+    assert_eq!(end.reason, EndReason::Completed, "{end:?}");
+    echo.check(&end);
+    phone.shutdown().await;
 }
 
 /// A callee behind TLS whose certificate has a name, scenario by scenario.
