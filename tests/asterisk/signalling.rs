@@ -202,15 +202,19 @@ async fn both_ends_hold_at_once() {
     let played = player.call().await;
     played.answer().await;
     within("the answer", call.answered()).await.unwrap();
+    // Where the PBX's offer comes first, ours is refused here; otherwise they cross, or come one after the other.
     let (held, ()) = tokio::join!(call.hold(), played.hold());
-    held.unwrap();
+    println!("hold: {held:?}");
     until(&call, &CallEvent::Held, 1).await;
     // A refused offer is made again within four seconds; both are through then.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (resumed, ()) = tokio::join!(call.resume(), played.resume());
-    resumed.unwrap();
-    until(&call, &CallEvent::Resumed, 1).await;
+    println!("resume: {resumed:?}");
     tokio::time::sleep(Duration::from_secs(5)).await;
+    if held.is_ok() && resumed.is_err() {
+        call.resume().await.unwrap();
+    }
+    until(&call, &CallEvent::Resumed, 1).await;
     played.go_on_at(ECHO).await;
     let echo = Echo::of(&call).await;
     let end = within("the end", call.hangup()).await;
