@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::phone::request;
 use common::{Phone, Story, trunk, within};
 use outdial::provider::{DialError, DialProvider};
 use outdial::sip::Registration;
@@ -179,5 +180,26 @@ async fn without_the_client_certificate_that_is_demanded_there_is_no_call() {
         phone.shutdown().await;
     }
     assert!(sandbox.calls().is_empty());
+    sandbox.shutdown().await;
+}
+
+/// Each has its own authorities and certificate, and so a transport of its own.
+#[tokio::test]
+async fn there_can_be_many_trunks_over_tls() {
+    let sandbox = Sandbox::builder().start().await.unwrap();
+    let mut config = trunk::sandbox_tls(&sandbox, "");
+    let port = sandbox.tls().unwrap().port();
+    for number in 0..20 {
+        config += &format!(
+            "[trunks.t{number}]\nserver = \"localhost:{port}\"\nca_file = {:?}\nkeep_alive = \"0s\"\n{}\n",
+            sandbox.ca_path(),
+            trunk::account(&sandbox)
+        );
+    }
+    let phone = Phone::start(&config).await;
+    let call = phone.dial_with(request(NUMBER).trunk("t19")).await;
+    within("the answer", call.answered()).await.unwrap();
+    within("the end", call.hangup()).await;
+    phone.shutdown().await;
     sandbox.shutdown().await;
 }

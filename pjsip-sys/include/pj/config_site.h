@@ -42,6 +42,8 @@
 
 #define PJSUA_MAX_CALLS 4000
 #define PJSUA_MAX_ACC 256
+/* Each trunk over TLS has its own, and a new one when its certificate is renewed. */
+#define PJSUA_MAX_TRANSPORTS 512
 /* A pair of bridge slots for each call: streams are registered there though nothing is mixed. */
 #define PJSUA_MAX_CONF_PORTS 8100
 #define PJSUA_MAX_BUDDIES 4
