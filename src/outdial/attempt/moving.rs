@@ -10,7 +10,7 @@ use super::Attempt;
 use crate::call::CallId;
 use crate::outdial::Shared;
 use crate::policy::Rules;
-use crate::provider::{DialError, E164};
+use crate::provider::{DialError, E164, Record};
 
 /// The operator's rules, as they are for somebody whom we did not choose: what agents may be permitted to call a callee may
 /// not make us call.
@@ -26,6 +26,8 @@ impl Attempt {
         request.to = to.clone();
         request.moves = Some(call.clone());
         (request.idempotency_key, request.consent) = (None, None);
+        // The sound goes through the queues of the first call, and into its recording.
+        request.record = Some(Record::Nothing);
         let shared = Arc::clone(&self.shared);
         let dial = async move {
             if shared.leaving.load(Ordering::Relaxed) {
