@@ -4,15 +4,18 @@ mod account;
 mod call;
 mod configuration;
 mod connect;
+mod digest;
 mod elsewhere;
 mod explain;
 mod finding;
+mod foreign;
 mod machine;
 mod mistake;
 mod network;
 mod probe;
 mod records;
 mod registration;
+mod request;
 mod resolve;
 mod response;
 mod rules;
@@ -28,8 +31,11 @@ use outdial::config::{Config, TrunkConfig};
 use crate::configuration::ConfigOption;
 use crate::exit::{Exit, Failure};
 use call::CallOptions;
-use finding::{Finding, Findings};
+use finding::{Finding, Findings, Status};
 use probe::Answers;
+
+/// Of so many servers of a trunk one must answer within the patience of whoever waits.
+const SERVERS: usize = 4;
 
 /// Look for what is wrong with the configuration and the trunks
 ///
@@ -106,18 +112,58 @@ async fn look_at(
 ) -> Option<SocketAddr> {
     findings.of_trunk(name);
     let secrets_are_there = configuration::secrets(config, trunk, findings);
-    let addresses = resolve::addresses(config, trunk, findings).await;
-    let server = connect::first_that_answers(config, trunk, &addresses, findings).await;
-    let answers = match server {
-        Some(address) => probe::ask(config, trunk, address, findings).await,
-        None => Answers::default(),
+    let (server, answers) = reach(config, trunk, findings).await;
+    let (registrar, answers) = match registrar_apart(trunk) {
+        Some(apart) => reach(config, &apart, findings).await,
+        None => (server, answers),
     };
     if !secrets_are_there {
         findings.add(Finding::skipped("registration", "not tried: a secret is missing"));
     } else if !answers.reached && trunk.register {
         findings.add(Finding::skipped("registration", "not tried: the trunk cannot be reached"));
     } else {
-        registration::register(config, name, trunk, server, &answers, findings).await;
+        registration::register(config, name, trunk, registrar, &answers, findings).await;
     }
     server
+}
+
+/// Finds the first server that answers to SIP, as calls do, and asks it.
+async fn reach(
+    config: &Config,
+    trunk: &TrunkConfig,
+    findings: &mut Findings,
+) -> (Option<SocketAddr>, Answers) {
+    let addresses = resolve::addresses(config, trunk, findings).await;
+    let servers = connect::those_that_answer(config, trunk, addresses, findings).await;
+    let mut silent: Vec<(SocketAddr, Vec<Finding>, Answers)> = Vec::new();
+    for &server in servers.iter().take(SERVERS) {
+        let (found, answers) = probe::ask(config, trunk, server).await;
+        if answers.answered {
+            // Calls go on to this one; those that are down for good should not be listed.
+            let problems = silent.into_iter().flat_map(|(_, found, _)| found);
+            let problems = problems.filter(|finding| finding.status == Status::Problem);
+            findings.extend(problems.map(|finding| Finding { status: Status::Warning, ..finding }));
+            findings.extend(found);
+            return (Some(server), answers);
+        }
+        silent.push((server, found, answers));
+    }
+    match silent.into_iter().next() {
+        Some((server, found, answers)) => {
+            findings.extend(found);
+            (Some(server), answers)
+        }
+        None => (None, Answers::default()),
+    }
+}
+
+/// The trunk as its registrar sees it, where that is another host than the one that takes calls.
+fn registrar_apart(trunk: &TrunkConfig) -> Option<TrunkConfig> {
+    let registrar = trunk.registrar().filter(|registrar| **registrar != trunk.server)?;
+    if !trunk.register || trunk.outbound_proxy.is_some() {
+        return None;
+    }
+    let mut apart = trunk.clone();
+    (apart.server, apart.registrar) = (registrar.clone(), None);
+    Some(apart)
 }

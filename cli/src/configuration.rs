@@ -37,7 +37,8 @@ impl ConfigOption {
     pub(crate) fn missing() -> Failure {
         let own = own_path().map_or_else(String::new, |path| format!(" and no {}", path.display()));
         let error = anyhow!(
-            "there is no ./{NAME}{own}: write one, name one with --config, or try `--trunk {SANDBOX}`, which needs none"
+            "there is no ./{NAME}{own}: write one, name one with --config, or try \
+             `outdial dial --trunk {SANDBOX}`, which needs none"
         );
         Failure { exit: Exit::Configuration, error }
     }

@@ -109,7 +109,11 @@ fn ask(name: &SecretName) -> Result<SecretString, Failure> {
         let value = rpassword::prompt_password(format!("{name}: ")).context("cannot read the value")?;
         return Ok(value.into());
     }
-    Ok(standard_input()?.into())
+    let text = standard_input()?;
+    if text.trim().is_empty() {
+        return Err(Failure { exit: Exit::Usage, error: anyhow!("{name}: nothing came on standard input") });
+    }
+    Ok(text.into())
 }
 
 fn standard_input() -> Result<String, Failure> {

@@ -5,6 +5,7 @@ use outdial::config::TrunkConfig;
 
 use super::finding::Finding;
 use super::mistake::Mistake;
+use super::probe::Stranger;
 
 /// A refused registration.
 pub(super) struct Refusal<'a> {
@@ -16,8 +17,8 @@ pub(super) struct Refusal<'a> {
     pub(super) first: Option<u16>,
     /// Whether that answer called a nonce stale that it had not seen.
     pub(super) stale: bool,
-    /// The answer to a REGISTER without credentials of somebody who cannot exist.
-    pub(super) stranger: Option<u16>,
+    /// What it says to somebody who cannot exist.
+    pub(super) stranger: Stranger,
 }
 
 impl Refusal<'_> {
@@ -40,6 +41,19 @@ impl Refusal<'_> {
                 what,
                 format!("the user of the password must be the registered one: leave auth_user out, or make it {user:?}"),
             ),
+            Some(400..=499) if self.names_the_domain() => {
+                let domain = self.trunk.from_domain.as_deref().unwrap_or(self.trunk.server.host());
+                Mistake::WrongDomain.found(
+                    what,
+                    format!("the account is not of the domain {domain:?}: set from_domain to the trunk's own, or its name as server"),
+                )
+            }
+            Some(403) if self.password_is_right() => Mistake::RegistrationForbidden.found(
+                format!("{said}the password is right, and the account may not register"),
+                format!(
+                    "permit it at the trunk (Asterisk: aors at the endpoint of {user:?}, max_contacts above 0), or set register = false"
+                ),
+            ),
             Some(403) if matches!(self.first, Some(403)) => Mistake::RegistrationForbidden.found(
                 format!("{said}forbidden before a password was asked for"),
                 format!(
@@ -53,14 +67,26 @@ impl Refusal<'_> {
             Some(401 | 403 | 407) => Mistake::WrongCredentials.found(
                 what,
                 format!(
-                    "user {:?} or its password is wrong, the registrar does not say which: compare both with the trunk's \
-                     portal; some want auth_user",
+                    "user {:?} or its password is wrong, and the trunk does not say which: compare both with its portal; \
+                     some want auth_user",
                     self.trunk.auth_user().unwrap_or_default()
                 ),
             ),
             Some(404 | 410 | 604) => Mistake::UnknownUser.found(
                 what,
-                format!("the registrar does not know {user:?}: look at user and from_domain"),
+                format!("the registrar does not know {user:?}: look at user and from_domain, and whether that host is the registrar"),
+            ),
+            Some(405 | 501) => Mistake::NotRegistrar.found(
+                what,
+                "set registrar to the host that is one, or register = false if the trunk knows you by address or password",
+            ),
+            Some(423) => Mistake::RegistrationFailed.found(
+                what,
+                "the registrar wants a longer time than it names itself: set register_expires = \"1h\"",
+            ),
+            Some(code @ 300..=399) => Mistake::NotRegistrar.found(
+                what,
+                format!("{code} sends us elsewhere: ask the trunk for the registrar's name and set registrar"),
             ),
             Some(408 | 504) => Mistake::RegistrarSilent.found(
                 what,
@@ -82,8 +108,25 @@ impl Refusal<'_> {
 
     /// Whether it asked us for a password, and refuses strangers without asking.
     fn tells_users_apart(&self) -> bool {
-        matches!(self.first, Some(401 | 407)) && self.stranger.is_some_and(|code| !matches!(code, 401 | 407))
+        let asks = |code: Option<u16>| matches!(code, Some(401 | 407));
+        asks(self.first) && self.stranger.first.is_some() && !asks(self.stranger.first)
     }
+
+    /// Whether it says something else to a wrong password than to ours.
+    fn password_is_right(&self) -> bool {
+        matches!(self.first, Some(401 | 407)) && matches!(self.stranger.last, Some(401 | 407))
+    }
+
+    /// Kamailio's default configuration says "Not relaying" to foreign domains.
+    fn names_the_domain(&self) -> bool {
+        self.status.is_some_and(|status| speaks_of_the_domain(&status.phrase))
+    }
+}
+
+/// Whether a phrase says that the trunk is not of our domain.
+pub(super) fn speaks_of_the_domain(phrase: &str) -> bool {
+    let phrase = phrase.to_ascii_lowercase();
+    ["relaying", "relay denied", "domain"].iter().any(|words| phrase.contains(words))
 }
 
 #[cfg(test)]
@@ -97,12 +140,14 @@ mod tests {
         password: bool,
         first: u16,
         stale: bool,
-        stranger: Option<u16>,
+        stranger: Option<(u16, Option<u16>)>,
     ) -> &'static str {
         let mut trunk = TrunkConfig::new("sip.example.com".parse().unwrap());
         trunk.user = Some("anna".into());
         trunk.password = password.then(|| SecretRef::Env("P".into()));
         let status = SipStatus::new(status.0, status.1);
+        let stranger =
+            Stranger { first: stranger.map(|said| said.0), last: stranger.and_then(|said| said.1) };
         let refusal = Refusal {
             trunk: &trunk,
             status: Some(&status),
@@ -118,17 +163,24 @@ mod tests {
 
     #[test]
     fn a_table_of_refusals() {
+        let to_nobody = |first| Some((first, None));
         let table = [
             ((401, "Unauthorized"), false, 401, false, None, "password_missing"),
-            ((401, "Unauthorized"), true, 401, false, Some(401), "wrong_credentials"),
-            ((401, "Unauthorized"), true, 401, false, Some(404), "wrong_password"),
-            ((401, "Unauthorized"), true, 401, true, Some(401), "challenge_loop"),
+            ((401, "Unauthorized"), true, 401, false, to_nobody(401), "wrong_credentials"),
+            ((401, "Unauthorized"), true, 401, false, to_nobody(404), "wrong_password"),
+            ((401, "Unauthorized"), true, 401, true, to_nobody(401), "challenge_loop"),
             // FreeSWITCH says 403 to a wrong password, and asks everybody for one.
-            ((403, "Forbidden"), true, 401, false, Some(401), "wrong_credentials"),
-            ((403, "Forbidden"), true, 401, false, Some(403), "wrong_password"),
-            ((403, "Forbidden"), true, 403, false, Some(403), "registration_forbidden"),
-            ((403, "Forbidden auth ID"), true, 401, false, Some(401), "auth_user_mismatch"),
+            ((403, "Forbidden"), true, 401, false, Some((401, Some(403))), "wrong_credentials"),
+            ((403, "Forbidden"), true, 401, false, to_nobody(403), "wrong_password"),
+            // Asterisk says 401 to it, and 403 to an endpoint that has no place for a registration.
+            ((403, "Forbidden"), true, 401, false, Some((401, Some(401))), "registration_forbidden"),
+            ((403, "Forbidden"), true, 403, false, to_nobody(403), "registration_forbidden"),
+            ((403, "Forbidden auth ID"), true, 401, false, to_nobody(401), "auth_user_mismatch"),
+            ((403, "Not relaying"), true, 403, false, to_nobody(403), "wrong_domain"),
             ((404, "Not Found"), true, 404, false, None, "unknown_user"),
+            ((405, "Method Not Allowed"), true, 405, false, None, "not_a_registrar"),
+            ((302, "Moved Temporarily"), true, 302, false, None, "not_a_registrar"),
+            ((423, "Interval Too Brief"), true, 401, false, None, "registration_failed"),
             ((408, "Request Timeout"), true, 200, false, None, "registrar_silent"),
             ((503, "Service Unavailable"), true, 503, false, None, "registration_failed"),
             ((600, "Busy"), true, 600, false, None, "registration_failed"),

@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use outdial::config::{Config, ConfigError, Pem, Srtp, Transport, TrunkConfig};
-use outdial::secrets::SecretRef;
+use outdial::secrets::{SecretError, SecretRef};
+use secrecy::ExposeSecret as _;
 
 use super::finding::{Finding, Findings};
 use super::mistake::Mistake;
+
+/// More mistakes than this nobody mends at once.
+const SHOWN: usize = 20;
 
 /// Reads the file; each mistake is a finding.
 pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
@@ -33,9 +37,14 @@ pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
             None
         }
         Err(error) => {
-            for problem in error.problems() {
+            // What is no TOML makes other mistakes of what follows it.
+            let problems = error.problems();
+            let broken = problems.iter().any(|problem| problem.key.is_empty());
+            for problem in problems.iter().filter(|problem| !broken || problem.key.is_empty()).take(SHOWN) {
                 let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
-                let what = format!("{}{line} is wrong at `{}`", path.display(), problem.key);
+                let at =
+                    if broken { "is no TOML".to_owned() } else { format!("is wrong at `{}`", problem.key) };
+                let what = format!("{}{line} {at}", path.display());
                 findings.add(Mistake::ConfigurationInvalid.found(what, problem.message.clone()));
             }
             None
@@ -46,11 +55,7 @@ pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
 /// Looks for what the trunk names: secrets and files. Returns whether all is there.
 pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findings) -> bool {
     let secrets = config.secrets.open();
-    let mut complete = true;
-    let mut missing = |finding| {
-        findings.add(finding);
-        complete = false;
-    };
+    let mut wrong = Vec::new();
     let references = [
         ("password", trunk.password.as_ref()),
         ("client_cert", trunk.client_cert.as_ref().and_then(secret)),
@@ -58,13 +63,38 @@ pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findi
     ];
     for (key, reference) in references.into_iter().filter_map(|(key, found)| found.map(|found| (key, found)))
     {
-        if let Err(error) = secrets.resolve(reference) {
-            let remedy = match reference {
-                SecretRef::Env(name) => format!("set {name} in the environment of the process that calls"),
-                SecretRef::File(path) => format!("write it there, then chmod 600 {}", path.display()),
-                _ => "put it into the store under that name".to_owned(),
-            };
-            missing(Mistake::SecretMissing.found(format!("{key}: {:#}", anyhow::Error::from(error)), remedy));
+        match secrets.resolve(reference) {
+            Ok(text) if key == "password" && text.expose_secret().contains(['\r', '\n']) => {
+                wrong.push(Mistake::SecretUnusable.found(
+                    "the password has a line's end in the midst of it",
+                    format!("a password is one line: look at what {reference} holds"),
+                ));
+            }
+            Ok(_) => {}
+            Err(SecretError::Missing { .. }) => {
+                let remedy = match reference {
+                    SecretRef::Env(name) => {
+                        format!("set {name} in the environment of the process that calls")
+                    }
+                    SecretRef::File(path) => format!("write it there, then chmod 600 {}", path.display()),
+                    SecretRef::Store(name) => format!("put it into the store: outdial secrets set {name}"),
+                    _ => "put it there".to_owned(),
+                };
+                let what = format!("{key}: there is no secret in {reference}");
+                wrong.push(Mistake::SecretMissing.found(what, remedy));
+            }
+            Err(error) => {
+                let remedy = match (&error, reference) {
+                    (SecretError::TooOpen { path, .. }, _) => format!("chmod 600 {}", path.display()),
+                    (_, SecretRef::File(path)) => format!(
+                        "it must be a file of one text, which the user that calls owns: chown, chmod 600 {}",
+                        path.display()
+                    ),
+                    _ => "see whether the store and its master key are those of this user: outdial secrets list".to_owned(),
+                };
+                let what = format!("{key}: {:#}", anyhow::Error::from(error));
+                wrong.push(Mistake::SecretUnusable.found(what, remedy));
+            }
         }
     }
     let files = [("ca_file", trunk.ca_file.as_deref())];
@@ -73,9 +103,11 @@ pub(super) fn secrets(config: &Config, trunk: &TrunkConfig, findings: &mut Findi
     for (key, path) in files.into_iter().chain(pems) {
         if let Some((path, error)) = path.and_then(|path| Some((path, std::fs::read(path).err()?))) {
             let what = format!("{key}: {} cannot be read: {error}", path.display());
-            missing(Mistake::CertificateFile.found(what, "name the right file, or let this user read it"));
+            wrong.push(Mistake::CertificateFile.found(what, "name the right file, or let this user read it"));
         }
     }
+    let complete = wrong.is_empty();
+    findings.extend(wrong);
     if complete && trunk.password.is_some() {
         findings.add(Finding::ok("secret", "the password is there"));
     }

@@ -2,35 +2,32 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use outdial::config::{Config, Transport, TrunkConfig};
 
 use super::elsewhere;
 use super::finding::{Finding, Findings, Status};
 use super::mistake::Mistake;
+use super::wire::CONNECT;
 
-/// A handshake over half the world takes a second; what takes longer than this is filtered.
-pub(super) const CONNECT: Duration = Duration::from_secs(5);
-
-/// The first address with which a connection can be made. For UDP that is the first: nothing shows before a request.
-pub(super) async fn first_that_answers(
+/// The addresses with which a connection can be made, in their order. For UDP all: nothing shows before a request.
+pub(super) async fn those_that_answer(
     config: &Config,
     trunk: &TrunkConfig,
-    addresses: &[SocketAddr],
+    addresses: Vec<SocketAddr>,
     findings: &mut Findings,
-) -> Option<SocketAddr> {
+) -> Vec<SocketAddr> {
     if trunk.transport == Transport::Udp {
-        return addresses.first().copied();
+        return addresses;
     }
-    let mut good = None;
+    let mut good = Vec::new();
     let mut bad = Vec::new();
-    for &address in addresses {
+    for address in addresses {
         let tried = tokio::task::spawn_blocking(move || TcpStream::connect_timeout(&address, CONNECT)).await;
         match tried {
             Ok(Ok(_)) => {
                 findings.add(Finding::ok("port", format!("{address} accepts connections")));
-                good = good.or(Some(address));
+                good.push(address);
             }
             Ok(Err(error)) => bad.push((address, error)),
             Err(_) => {}
@@ -39,7 +36,7 @@ pub(super) async fn first_that_answers(
     for (address, error) in bad {
         let finding = no_connection(config, trunk, address, error).await;
         // Calls go to the next server; one that is down for good should not be listed.
-        let status = if good.is_some() { Status::Warning } else { finding.status };
+        let status = if good.is_empty() { finding.status } else { Status::Warning };
         findings.add(Finding { status, ..finding });
     }
     good

@@ -1,5 +1,5 @@
-//! Whether the server speaks another transport than the configured one: where it was asked, or at that transport's usual
-//! port.
+//! Whether the server speaks another transport than the configured one, where it was asked or at that transport's usual
+//! port; or whether the port is another service's.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -10,14 +10,16 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use outdial::config::{Config, Transport, TrunkConfig};
 
 use super::finding::Finding;
+use super::foreign::Foreign;
 use super::mistake::Mistake;
+use super::request::Request;
 use super::tls;
 use super::wire::{self, Wire};
 
 /// A server that is there answers soon.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Looks for the server; the finding says where it is.
+/// Looks for the server; the finding says where it is, or what is in its place.
 pub(super) fn look(config: &Config, trunk: &TrunkConfig, address: SocketAddr) -> Option<Finding> {
     let agent = config.endpoint.user_agent.as_str();
     let others = [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter();
@@ -32,16 +34,25 @@ pub(super) fn look(config: &Config, trunk: &TrunkConfig, address: SocketAddr) ->
     }
     // The port itself says most.
     places.sort_by_key(|(_, place)| place.port() != address.port());
-    let found = thread::scope(|scope| {
-        let asked: Vec<_> = places
-            .iter()
-            .map(|&(transport, place)| scope.spawn(move || speaks(agent, trunk, transport, place)))
-            .collect();
-        let answered: Vec<bool> = asked.into_iter().map(|asked| asked.join().unwrap_or(false)).collect();
-        places.iter().zip(answered).find(|(_, answered)| *answered).map(|(place, _)| *place)
+    let found: Vec<(Transport, SocketAddr, Voice)> = thread::scope(|scope| {
+        let ask = |&(transport, place)| {
+            let asked = scope.spawn(move || voice(agent, trunk, transport, place));
+            (transport, place, asked)
+        };
+        let asked: Vec<_> = places.iter().map(ask).collect();
+        let heard = asked
+            .into_iter()
+            .map(|(transport, place, asked)| (transport, place, asked.join().unwrap_or(Voice::Nothing)));
+        heard.collect()
     });
-    let (transport, place) = found?;
-    let (word, ours) = (transport.as_str(), trunk.transport.as_str().to_uppercase());
+    let ours = trunk.transport.as_str().to_uppercase();
+    let Some((transport, place, _)) = found.iter().find(|(.., voice)| *voice == Voice::Sip) else {
+        return found.into_iter().find_map(|(_, place, voice)| match voice {
+            Voice::Foreign(kind) if place == address => Some(no_sip(address, &kind)),
+            _ => None,
+        });
+    };
+    let word = transport.as_str();
     let port = if place.port() == address.port() {
         String::new()
     } else {
@@ -56,8 +67,24 @@ pub(super) fn look(config: &Config, trunk: &TrunkConfig, address: SocketAddr) ->
     ))
 }
 
-/// Whether a SIP server answers there.
-fn speaks(agent: &str, trunk: &TrunkConfig, transport: Transport, address: SocketAddr) -> bool {
+/// The port is another service's.
+pub(super) fn no_sip(address: SocketAddr, kind: &str) -> Finding {
+    Mistake::NoSipAnswer.found(
+        format!("{address} answers, but not in SIP: it is {kind}"),
+        "that port is another service's: ask the trunk for the port of SIP (5060, or 5061 for TLS, as a rule)",
+    )
+}
+
+/// What answers at a place.
+#[derive(Debug, PartialEq, Eq)]
+enum Voice {
+    Sip,
+    /// Another kind of server.
+    Foreign(String),
+    Nothing,
+}
+
+fn voice(agent: &str, trunk: &TrunkConfig, transport: Transport, address: SocketAddr) -> Voice {
     let mut trunk = trunk.clone();
     trunk.transport = transport;
     let wire = match transport {
@@ -65,11 +92,14 @@ fn speaks(agent: &str, trunk: &TrunkConfig, transport: Transport, address: Socke
         Transport::Tcp => wire::tcp(address).map(Wire::Tcp),
         Transport::Tls => unverified(&trunk, address),
     };
-    let answer = wire.and_then(|mut wire| wire.exchange("OPTIONS", agent, &trunk, PATIENCE));
-    match answer {
-        Ok(_) => true,
+    match wire.and_then(|mut wire| wire.exchange(&Request::options(agent, &trunk), PATIENCE)) {
+        Ok(_) => Voice::Sip,
         // A server that wants our certificate is one that speaks TLS.
-        Err(error) => transport == Transport::Tls && tls::Alert::of(&error).is_some(),
+        Err(error) if transport == Transport::Tls && tls::Alert::of(&error).is_some() => Voice::Sip,
+        Err(error) => match error.downcast_ref::<Foreign>() {
+            Some(kind) => Voice::Foreign(kind.to_string()),
+            None => Voice::Nothing,
+        },
     }
 }
 

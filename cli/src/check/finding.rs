@@ -121,8 +121,9 @@ impl Findings {
             }
             return Ok(());
         }
+        // A terminal that is too narrow breaks lines by itself; a finding stays one line for whoever searches in it.
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         for finding in &self.list {
             let where_to = finding.trunk.as_deref().unwrap_or("-");
             table.add_row([
@@ -133,14 +134,16 @@ impl Findings {
             ]);
         }
         writeln!(out, "{}", table.trim_fmt())?;
-        let remedies: Vec<_> = self.list.iter().filter(|finding| finding.remedy.is_some()).collect();
+        let remedies: Vec<_> =
+            self.list.iter().filter_map(|finding| Some((finding, finding.remedy.as_ref()?))).collect();
         if !remedies.is_empty() {
             writeln!(out, "\nWhat to do:")?;
         }
-        for finding in remedies {
-            let (style, remedy) = (finding.status.style(), finding.remedy.as_deref().unwrap_or_default());
+        for (finding, remedy) in remedies {
+            let (style, what) = (finding.status.style(), &finding.what);
             let place = finding.trunk.as_deref().map(|trunk| format!("{trunk} ")).unwrap_or_default();
-            writeln!(out, "  {style}{place}{}{style:#}: {remedy}", finding.cause.unwrap_or(finding.id))?;
+            let cause = finding.cause.unwrap_or(finding.id);
+            writeln!(out, "  {style}{place}{cause}{style:#}: {what} → {remedy}")?;
         }
         let (problems, warnings) = (self.count(Status::Problem), self.count(Status::Warning));
         let style = if problems > 0 { Status::Problem } else { Status::Ok }.style();

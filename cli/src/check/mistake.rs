@@ -48,6 +48,7 @@ mistakes! {
     NoPrices, "no_prices", "tariff", "the spend is limited and there are no prices, so every call is refused";
     PricesIncomplete, "prices_incomplete", "tariff", "the spend is limited, and numbers without a price are refused";
     SecretMissing, "secret_missing", "secret", "a secret that the file names is not there";
+    SecretUnusable, "secret_unusable", "secret", "a secret is there and cannot be used: open to others, not readable, or no text of one line";
     CertificateFile, "certificate_file", "certificate_file", "a certificate or key file cannot be read or used";
     NotVerified, "certificate_not_verified", "tls_verification", "every certificate is accepted";
     NotEncrypted, "not_encrypted", "encryption", "signalling or sound may travel readable";
@@ -65,6 +66,7 @@ mistakes! {
     TlsFailed, "tls_failed", "tls", "no TLS connection for another reason: version, cipher";
     UnknownAuthority, "unknown_authority", "tls_chain", "nobody whom this machine trusts has signed the certificate";
     SelfSigned, "self_signed", "tls_chain", "the certificate is signed by itself";
+    CertificateUnsuitable, "certificate_unsuitable", "tls_chain", "the certificate is not one for a server, or too weak";
     WrongHost, "wrong_host", "tls_hostname", "the certificate is for other names";
     WildcardName, "wildcard_name", "tls_hostname", "the certificate is for the name only by a *, which SIP does not permit";
     CertificateExpired, "certificate_expired", "tls_expiry", "the certificate, or one that signed it, has expired";
@@ -81,8 +83,11 @@ mistakes! {
     WrongCredentials, "wrong_credentials", "credentials", "user or password is wrong, and the trunk does not tell which";
     WrongRealm, "wrong_realm", "realm", "the trunk asks for another realm than the configured one";
     AuthUser, "auth_user_mismatch", "credentials", "the user of the password is another than the registered one";
+    WrongDomain, "wrong_domain", "credentials", "the trunk serves another domain than the one in From";
+    ChallengeNotUnderstood, "challenge_not_understood", "credentials", "the trunk asks for a password in a way that is not spoken here";
     ChallengeLoop, "challenge_loop", "credentials", "the trunk challenges again and again, and calls fresh nonces stale";
     RegistrationForbidden, "registration_forbidden", "registration", "the registrar forbids it before it asks for a password: user or address";
+    NotRegistrar, "not_a_registrar", "registration", "the server takes no registrations: another host is the registrar, or none is needed";
     RegistrarSilent, "registrar_silent", "registration", "the registrar does not answer";
     RegistrationFailed, "registration_failed", "registration", "another answer of the registrar";
     PolicyRefuses, "policy_refuses", "call", "a rule of this configuration forbids the test call";

@@ -1,16 +1,23 @@
 //! Two questions to the trunk's server: OPTIONS (RFC 3261 section 11), and REGISTER without credentials, whose
-//! challenge tells the realm. Neither changes anything there.
+//! challenge tells the realm. Where there is no registration and OPTIONS is challenged, the answer to that challenge tells
+//! whether user and password are right. None of it changes anything there.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use outdial::call::SipStatus;
 use outdial::config::{Config, Transport, TrunkConfig};
+use secrecy::ExposeSecret as _;
 
+use super::account::Refusal;
+use super::digest::Credentials;
 use super::elsewhere;
-use super::finding::{Finding, Findings};
+use super::finding::Finding;
+use super::foreign::Foreign;
 use super::mistake::Mistake;
 use super::network::is_private;
+use super::request::Request;
 use super::response::Response;
 use super::tls::{self, Alert};
 use super::wire::{self, ANSWER, Wire};
@@ -21,12 +28,16 @@ const CLOCK: Duration = Duration::from_secs(120);
 /// What the server said, for what is looked at next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
+    /// Whether it said anything.
+    pub(super) answered: bool,
     /// Whether a registration is worth trying: the server answered, or is silent, as some are to OPTIONS.
     pub(super) reached: bool,
     /// To REGISTER without credentials.
     pub(super) register: Option<Response>,
     /// Whether the realm is known to be wrong.
     pub(super) wrong_realm: bool,
+    /// Whether the trunk takes our user and password, where that was asked without a registration.
+    pub(super) credentials: Option<bool>,
 }
 
 /// Asks the server at `address`.
@@ -34,28 +45,42 @@ pub(super) async fn ask(
     config: &Config,
     trunk: &TrunkConfig,
     address: SocketAddr,
-    findings: &mut Findings,
-) -> Answers {
+) -> (Vec<Finding>, Answers) {
     let (config, trunk) = (config.clone(), trunk.clone());
     let asked = tokio::task::spawn_blocking(move || talk(&config, &trunk, address)).await;
-    let (found, answers) = asked.unwrap_or_default();
-    findings.extend(found);
-    answers
+    asked.unwrap_or_default()
 }
 
-/// What the registrar answers to somebody else's REGISTER without credentials; nobody's account is touched.
+/// What a registrar answers to a REGISTER of somebody who cannot exist; nobody's account is touched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stranger {
+    /// Without credentials.
+    pub(super) first: Option<u16>,
+    /// With a password that cannot be right, where one was asked for.
+    pub(super) last: Option<u16>,
+}
+
+/// Asks the registrar as a stranger; with a password only if it is to be known what a wrong one leads to.
 pub(super) async fn as_stranger(
     config: &Config,
     trunk: &TrunkConfig,
     address: SocketAddr,
-) -> Option<Response> {
+    with_password: bool,
+) -> Stranger {
     let (config, mut trunk) = (config.clone(), trunk.clone());
     trunk.user = Some(format!("nobody{:08x}", rand::random::<u32>()));
+    trunk.auth_user = None;
     let asked = tokio::task::spawn_blocking(move || {
         let mut wire = open(&config, &trunk, address, &mut Vec::new())?.ok()?;
-        wire.exchange("REGISTER", &config.endpoint.user_agent, &trunk, ANSWER).ok()
+        let request = Request::register(&config.endpoint.user_agent, &trunk);
+        let first = wire.exchange(&request, ANSWER).ok()?;
+        let password = format!("{:016x}", rand::random::<u64>());
+        let own = Credentials { user: trunk.auth_user()?, password: &password };
+        let answer = own.answer(&first, request.method, &request.uri()).filter(|_| with_password);
+        let last = answer.and_then(|answer| wire.exchange(&request.with(answer), ANSWER).ok());
+        Some(Stranger { first: Some(first.code), last: last.map(|last| last.code) })
     });
-    asked.await.ok().flatten()
+    asked.await.ok().flatten().unwrap_or_default()
 }
 
 /// A connection; `None` when TLS failed, of which the findings tell.
@@ -83,10 +108,11 @@ fn talk(config: &Config, trunk: &TrunkConfig, address: SocketAddr) -> (Vec<Findi
     let Some(opened) = open(config, trunk, address, &mut findings) else { return (findings, answers) };
     let began = Instant::now();
     let asked = opened.and_then(|mut wire| {
-        let response = wire.exchange("OPTIONS", agent, trunk, ANSWER)?;
-        Ok((wire, response))
+        let request = Request::options(agent, trunk);
+        let response = wire.exchange(&request, ANSWER)?;
+        Ok((wire, request, response))
     });
-    let (mut wire, response) = match asked {
+    let (mut wire, request, response) = match asked {
         Ok(asked) => asked,
         Err(error) => {
             findings.push(no_answer(config, trunk, address, &error));
@@ -102,22 +128,93 @@ fn talk(config: &Config, trunk: &TrunkConfig, address: SocketAddr) -> (Vec<Findi
     if let Ok(local) = wire.local() {
         findings.extend(offered_address(config, trunk, local.ip(), address.ip(), &response));
     }
-    answers.reached = true;
+    (answers.answered, answers.reached) = (true, true);
     let same_way = trunk.outbound_proxy.is_some()
         || trunk.registrar().is_none_or(|registrar| *registrar == trunk.server);
-    let mut challenge = Some(response).filter(|response| response.realm().is_some());
+    let mut challenge = Some(response.clone()).filter(is_asked);
     if same_way
         && (trunk.register || trunk.realm.is_some())
-        && let Ok(response) = wire.exchange("REGISTER", agent, trunk, ANSWER)
+        && let Ok(response) = wire.exchange(&Request::register(agent, trunk), ANSWER)
     {
         challenge = Some(response.clone());
         answers.register = trunk.register.then_some(response);
     }
-    if let Some(finding) = challenge.as_ref().and_then(|response| realm(trunk, response)) {
+    if let Some(finding) = challenge.as_ref().and_then(not_understood) {
+        answers.reached = false;
+        findings.push(finding);
+    } else if let Some(finding) = challenge.as_ref().and_then(|response| realm(trunk, response)) {
         answers.wrong_realm = finding.cause.is_some();
         findings.push(finding);
     }
+    // With a registration the registrar tells, and nobody is locked out for a second wrong answer.
+    if !trunk.register && answers.reached && !answers.wrong_realm {
+        let finding = credentials(config, trunk, &mut wire, request, &response);
+        answers.credentials = finding.as_ref().map(|finding| finding.cause.is_none());
+        findings.extend(finding);
+    }
     (findings, answers)
+}
+
+/// Whether a password is asked for.
+fn is_asked(response: &Response) -> bool {
+    matches!(response.code, 401 | 407)
+}
+
+/// A challenge that nobody here can answer.
+fn not_understood(response: &Response) -> Option<Finding> {
+    let anybody = Credentials { user: "", password: "" };
+    if !is_asked(response) || anybody.answer(response, "", "").is_some() {
+        return None;
+    }
+    let asked = response.header("www-authenticate").or_else(|| response.header("proxy-authenticate"));
+    let asked = asked.map_or("does not say how".to_owned(), |asked| {
+        format!("asks by {:?}", super::response::shown(asked))
+    });
+    Some(Mistake::ChallengeNotUnderstood.found(
+        format!("{} {}: the trunk wants a password and {asked}", response.code, response.phrase),
+        "only Digest with MD5 or SHA-256 and qop auth is spoken here (RFC 7616): have the trunk ask so",
+    ))
+}
+
+/// Whether the trunk takes our user and password, if it asks for them.
+fn credentials(
+    config: &Config,
+    trunk: &TrunkConfig,
+    wire: &mut Wire,
+    mut request: Request<'_>,
+    challenge: &Response,
+) -> Option<Finding> {
+    let password = config.secrets.open().resolve(trunk.password.as_ref()?).ok()?;
+    let own = Credentials { user: trunk.auth_user()?, password: password.expose_secret() };
+    let uri = request.uri();
+    let mut said = challenge.clone();
+    // A second time only where the server calls its own nonce stale.
+    for _ in 0..2 {
+        request = request.with(own.answer(Some(&said).filter(|said| is_asked(said))?, "OPTIONS", &uri)?);
+        said = wire.exchange(&request, ANSWER).ok()?;
+        if !(is_asked(&said) && said.is_stale()) {
+            break;
+        }
+    }
+    if said.code == 403 {
+        // Of the password, or of OPTIONS: it does not say.
+        return None;
+    }
+    if !is_asked(&said) {
+        return Some(Finding::ok(
+            "credentials",
+            format!("the trunk takes user {:?} and the password", own.user),
+        ));
+    }
+    let refusal = Refusal {
+        trunk,
+        status: Some(&SipStatus::new(said.code, said.phrase.clone())),
+        detail: "the trunk refused the user name or the password",
+        first: Some(challenge.code),
+        stale: said.is_stale(),
+        stranger: Stranger::default(),
+    };
+    Some(refusal.finding())
 }
 
 fn no_answer(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &anyhow::Error) -> Finding {
@@ -126,7 +223,8 @@ fn no_answer(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &
         return alert.finding(trunk);
     }
     match kind {
-        Some(ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable) => {
+        // Linux says "invalid argument" of a route that is a black hole.
+        Some(ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::InvalidInput) => {
             return Mistake::NoRoute.found(
                 format!("there is no way to {address}: {error:#}"),
                 format!("look at the route and at firewalls that reject: ip route get {}", address.ip()),
@@ -143,6 +241,9 @@ fn no_answer(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &
     if let Some(found) = elsewhere::look(config, trunk, address) {
         return found;
     }
+    if let Some(kind) = error.downcast_ref::<Foreign>() {
+        return elsewhere::no_sip(address, &kind.to_string());
+    }
     match (trunk.transport, kind) {
         (Transport::Udp, Some(ErrorKind::ConnectionRefused)) => Mistake::PortClosed.found(
             format!("{address} refuses: the UDP port is closed"),
@@ -157,6 +258,12 @@ fn no_answer(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &
             format!("{address} is silent: {error:#}"),
             "a firewall drops it, or the trunk ignores whom it does not know: tell it this machine's address, permit UDP",
         ),
+        (Transport::Tls, _) if !wire::is_silence(error) && tls::wants_certificate(config, trunk, address) => {
+            Mistake::ClientCertificateRefused.found(
+                "the server wants a client certificate, and closes the connection when it has seen ours",
+                tls::ASK_WHO_SIGNS,
+            )
+        }
         (Transport::Tls, _) if !wire::is_silence(error) => Mistake::ConnectionClosed.found(
             format!("the server took the connection and then went: {error:#}"),
             if trunk.client_cert.is_some() {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::account::Refusal;
 use super::finding::{Finding, Findings};
 use super::mistake::Mistake;
-use super::probe::{self, Answers};
+use super::probe::{self, Answers, Stranger};
 
 /// A registrar that has not answered by then will not.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -47,28 +47,32 @@ pub(super) async fn register(
     };
     endpoint.shutdown(Shutdown::HangUp).await;
     let refused = state.as_ref().is_some_and(Registration::credentials_refused);
-    let stranger = match address {
-        // Whether a registrar tells users apart shows in what it says to one that cannot exist.
-        Some(address) if refused && answers.register.is_some() => {
-            probe::as_stranger(config, trunk, address).await
+    let stranger = match (address, state.as_ref()) {
+        // Whether a registrar tells users apart shows in what it says to one that cannot exist; and what a 403 is about, in
+        // what it says to a wrong password.
+        (Some(address), Some(Registration::Failed { status, .. }))
+            if refused && answers.register.is_some() =>
+        {
+            let forbidden = status.as_ref().is_some_and(|status| status.code == 403);
+            probe::as_stranger(config, trunk, address, forbidden).await
         }
-        _ => None,
+        _ => Stranger::default(),
     };
-    findings.add(finding(trunk, state.as_ref(), answers, stranger.map(|response| response.code)));
+    findings.add(finding(trunk, state.as_ref(), answers, stranger));
 }
 
 fn finding(
     trunk: &TrunkConfig,
     state: Option<&Registration>,
     answers: &Answers,
-    stranger: Option<u16>,
+    stranger: Stranger,
 ) -> Finding {
     match state {
         Some(Registration::NotRequired) => {
-            let by = if trunk.password.is_some() {
-                "the password is asked for at each call: check it with --call"
-            } else {
-                "the trunk knows this machine by its address"
+            let by = match (trunk.password.is_some(), answers.credentials) {
+                (true, None) => "the password is asked for at each call: check it with --call",
+                (true, Some(_)) => "the password is asked for at each call",
+                (false, _) => "the trunk knows this machine by its address",
             };
             Finding::ok("registration", format!("not configured: {by}"))
         }

@@ -42,16 +42,24 @@ impl Response {
 
     /// The first header field of this name, given in lower case; its compact form counts too (section 7.3.3).
     pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let compact = match name {
             "call-id" => "i",
             "via" => "v",
             "content-length" => "l",
             _ => name,
         };
-        self.headers
-            .iter()
-            .find(|(found, _)| found == name || found == compact)
-            .map(|(_, value)| value.as_str())
+        let of_it = move |found: &str| found == name || found == compact;
+        self.headers.iter().filter(move |(found, _)| of_it(found)).map(|(_, value)| value.as_str())
+    }
+
+    /// The number of the request that it answers.
+    pub(super) fn sequence(&self) -> Option<u32> {
+        self.header("cseq")?.split_whitespace().next()?.parse().ok()
     }
 
     /// The realm of the first challenge (RFC 3261 section 22).
@@ -84,7 +92,7 @@ impl Response {
 }
 
 /// What the network sent, fit for a terminal: no control characters, and not endless.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 

@@ -3,6 +3,7 @@
 mod alert;
 mod client;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -10,16 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use openssl::asn1::Asn1Time;
-use openssl::ssl::{self, HandshakeError, SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    self, HandshakeError, SslConnector, SslMethod, SslRef, SslStream, SslVerifyMode, SslVersion,
+};
 use openssl::x509::verify::X509CheckFlags;
-use openssl::x509::{X509Ref, X509VerifyResult};
+use openssl::x509::{X509NameRef, X509Ref, X509VerifyResult};
 use outdial::config::{Config, TrunkConfig};
 
-use super::connect::CONNECT;
 use super::elsewhere;
 use super::finding::Finding;
 use super::mistake::Mistake;
-use super::wire;
+use super::request::Request;
+use super::wire::{self, CONNECT, Wire};
 pub(super) use alert::Alert;
 
 /// Where PJSIP looks for authorities when none are named.
@@ -31,6 +34,8 @@ const SOON: i32 = 21;
 const NOT_YET_VALID: i32 = 9;
 const EXPIRED: i32 = 10;
 const SELF_SIGNED: i32 = 18;
+/// No issuer's certificate, one of another key than the signature's, or one that signed itself and is not trusted.
+const NO_CHAIN: [i32; 6] = [2, 7, 19, 20, 21, 27];
 const HOSTNAME_MISMATCH: i32 = 62;
 const IP_MISMATCH: i32 = 64;
 
@@ -44,6 +49,12 @@ pub(super) fn connect(
     trunk: &TrunkConfig,
     address: SocketAddr,
 ) -> (Option<SslStream<TcpStream>>, Vec<Finding>) {
+    // It has been said already what is wrong with them.
+    if trunk.ca_file.as_ref().is_some_and(|path| File::open(path).is_err())
+        || !client::is_there(config, trunk)
+    {
+        return (None, vec![Finding::skipped("tls", "not tried: a certificate or key cannot be read")]);
+    }
     match try_connect(config, trunk, address) {
         Ok((stream, faults)) => {
             let findings = verdict(trunk, &stream, &faults);
@@ -52,6 +63,24 @@ pub(super) fn connect(
         }
         Err(error) => (None, vec![no_tls(config, trunk, address, &error)]),
     }
+}
+
+/// What to do about a certificate of ours that is not taken.
+pub(super) const ASK_WHO_SIGNS: &str =
+    "ask the trunk which authority must have signed it, and whether it knows this one";
+
+/// Whether the server breaks off with a client that shows no certificate: some say nothing when they refuse one.
+pub(super) fn wants_certificate(config: &Config, trunk: &TrunkConfig, address: SocketAddr) -> bool {
+    if trunk.client_cert.is_none() {
+        return false;
+    }
+    let mut bare = trunk.clone();
+    (bare.client_cert, bare.client_key) = (None, None);
+    let asked = try_connect(config, &bare, address).and_then(|(stream, _)| {
+        let request = Request::options(&config.endpoint.user_agent, &bare);
+        Wire::Tls(Box::new(stream)).exchange(&request, wire::ANSWER)
+    });
+    asked.is_err_and(|error| Alert::of(&error).is_some_and(Alert::wants_certificate))
 }
 
 fn no_tls(config: &Config, trunk: &TrunkConfig, address: SocketAddr, error: &anyhow::Error) -> Finding {
@@ -200,22 +229,34 @@ fn verdict(trunk: &TrunkConfig, stream: &SslStream<TcpStream>, faults: &[X509Ver
             "the certificate is signed by itself",
             "if that is meant so, name the certificate itself as ca_file",
         ),
-        Some(fault) => Mistake::UnknownAuthority.found(
-            format!("nobody whom this machine trusts has signed the certificate: {}", fault.error_string()),
-            match &trunk.ca_file {
-                Some(path) => format!(
-                    "{} is not the authority that signed it: ask the trunk for the right one",
-                    path.display()
-                ),
-                None => "name the trunk's own authority with ca_file, or install the package ca-certificates"
-                    .to_owned(),
-            },
+        Some(fault) if NO_CHAIN.contains(&fault.as_raw()) => unknown(trunk, ssl),
+        Some(fault) => Mistake::CertificateUnsuitable.found(
+            format!("the certificate, or one that signed it, is not fit for a server: {}", fault.error_string()),
+            "the trunk's operator must have a proper one made: for a server, signed by an authority, with keys and hashes of today",
         ),
         None => Finding::ok("tls_chain", format!("{}, {}", ssl.version_str(), issuer(&certificate))),
     });
 
     findings.push(expiry(&certificate, has(&[EXPIRED]).is_some(), has(&[NOT_YET_VALID]).is_some()));
     findings
+}
+
+/// The chain leads to nobody who is trusted, or is not whole.
+fn unknown(trunk: &TrunkConfig, ssl: &SslRef) -> Finding {
+    let shown: Vec<&X509Ref> = ssl.peer_cert_chain().into_iter().flatten().collect();
+    let last = shown.last().map_or_else(|| "nobody".to_owned(), |last| common_name(last.issuer_name()));
+    let what =
+        format!("nobody whom this machine trusts has signed the certificate: {last:?} is unknown here");
+    let trusted = match &trunk.ca_file {
+        Some(path) => format!("{} does not hold it: have the right file from the trunk", path.display()),
+        None => "name it with ca_file if it is the trunk's own authority; is the package ca-certificates installed?".to_owned(),
+    };
+    let whole = if shown.len() > 1 {
+        ""
+    } else {
+        "; if it is an intermediate authority only, the server must send its certificate along (a full chain)"
+    };
+    Mistake::UnknownAuthority.found(what, format!("{trusted}{whole}"))
 }
 
 fn expiry(certificate: &X509Ref, expired: bool, not_yet: bool) -> Finding {
@@ -270,7 +311,11 @@ fn names(certificate: &X509Ref) -> Vec<String> {
 }
 
 fn issuer(certificate: &X509Ref) -> String {
-    let issuer = certificate.issuer_name();
-    let name = issuer.entries().last().and_then(|entry| entry.data().to_string().ok());
-    name.map_or_else(|| "signed".to_owned(), |name| format!("signed by {name}"))
+    format!("signed by {}", common_name(certificate.issuer_name()))
+}
+
+/// The last, most particular part of a name.
+fn common_name(name: &X509NameRef) -> String {
+    let last = name.entries().last().and_then(|entry| entry.data().to_string().ok());
+    last.unwrap_or_else(|| "somebody without a name".to_owned())
 }

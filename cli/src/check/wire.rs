@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use openssl::ssl::SslStream;
-use outdial::config::TrunkConfig;
 
-use super::connect::CONNECT;
+use super::foreign::{self, Foreign};
+use super::request::Request;
 use super::response::Response;
 
+/// A handshake over half the world takes a second; what takes longer than this is filtered.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(6);
 /// T1: over UDP a request is repeated after it, then after twice as long, and so on (RFC 3261 section 17.1.2).
@@ -51,50 +53,19 @@ impl Wire {
     }
 
     /// Sends a request and waits for its final answer.
-    pub(super) fn exchange(
-        &mut self,
-        method: &str,
-        agent: &str,
-        trunk: &TrunkConfig,
-        patience: Duration,
-    ) -> Result<Response> {
-        let call_id = format!("{:032x}", rand::random::<u128>());
-        let request = request(method, agent, trunk, self.local()?, &call_id);
-        let matches =
-            |response: &Response| response.code >= 200 && response.header("call-id") == Some(&call_id);
+    pub(super) fn exchange(&mut self, request: &Request<'_>, patience: Duration) -> Result<Response> {
+        let text = request.text(self.local()?);
+        let (call_id, sequence) = (request.call_id.as_str(), request.sequence);
+        let matches = |response: &Response| {
+            let ours = response.header("call-id") == Some(call_id) && response.sequence() == Some(sequence);
+            response.code >= 200 && ours
+        };
         match self {
-            Self::Udp(socket) => exchange_udp(socket, &request, patience, matches),
-            Self::Tcp(stream) => exchange_stream(stream, &request, patience, matches),
-            Self::Tls(stream) => exchange_stream(stream.as_mut(), &request, patience, matches),
+            Self::Udp(socket) => exchange_udp(socket, &text, patience, matches),
+            Self::Tcp(stream) => exchange_stream(stream, &text, patience, matches),
+            Self::Tls(stream) => exchange_stream(stream.as_mut(), &text, patience, matches),
         }
     }
-}
-
-fn request(method: &str, agent: &str, trunk: &TrunkConfig, local: SocketAddr, call_id: &str) -> String {
-    let target = match method {
-        "REGISTER" => trunk.registrar_uri(),
-        _ => None,
-    };
-    let target =
-        target.unwrap_or_else(|| format!("sip:{};transport={}", trunk.server, trunk.transport.as_str()));
-    let transport = trunk.transport.as_str().to_uppercase();
-    let own =
-        trunk.address_of_record().unwrap_or_else(|| format!("sip:anonymous@{}", trunk.server.uri_host()));
-    let to = if method == "REGISTER" { own.clone() } else { target.clone() };
-    let route = trunk.proxy_uri().map(|proxy| format!("Route: <{proxy}>\r\n")).unwrap_or_default();
-    let (branch, tag) = (rand::random::<u64>(), rand::random::<u64>());
-    format!(
-        "{method} {target} SIP/2.0\r\n\
-         Via: SIP/2.0/{transport} {local};rport;branch=z9hG4bK{branch:016x}\r\n\
-         Max-Forwards: 70\r\n\
-         {route}From: <{own}>;tag={tag:016x}\r\n\
-         To: <{to}>\r\n\
-         Call-ID: {call_id}\r\n\
-         CSeq: 1 {method}\r\n\
-         User-Agent: {agent}\r\n\
-         Accept: application/sdp\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
 }
 
 fn exchange_udp(
@@ -112,10 +83,15 @@ fn exchange_udp(
         while let Some(left) = left_until(again) {
             socket.set_read_timeout(Some(left))?;
             match socket.recv(&mut buffer) {
-                Ok(count) => match buffer.get(..count).and_then(Response::parse) {
-                    Some(response) if matches(&response) => return Ok(response),
-                    _ => {}
-                },
+                Ok(count) => {
+                    let packet = buffer.get(..count).unwrap_or_default();
+                    match Response::parse(packet) {
+                        Some(response) if matches(&response) => return Ok(response),
+                        Some(_) => {}
+                        None if packet == request.as_bytes() => return Err(Foreign::echo().into()),
+                        None => foreign::look_at(packet, true)?,
+                    }
+                }
                 Err(error) if is_timeout(&error) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -132,13 +108,17 @@ fn exchange_stream(
     patience: Duration,
     matches: impl Fn(&Response) -> bool,
 ) -> Result<Response> {
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
+    // A server that does not want us may have gone already: what it said before that, an alert of TLS, is still there to be
+    // read, and says more than the broken pipe.
+    let _ = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
     let give_up = Instant::now() + patience;
     let (mut got, mut piece) = (Vec::new(), [0; 4096]);
     while left_until(give_up).is_some() && got.len() < LONGEST {
         let count = match stream.read(&mut piece) {
-            Ok(0) => return Err(closed()),
+            Ok(0) => {
+                foreign::look_at(&got, true)?;
+                return Err(closed());
+            }
             Ok(count) => count,
             Err(error) if is_timeout(&error) => break,
             Err(error) => return Err(error.into()),
@@ -150,11 +130,13 @@ fn exchange_stream(
                 return Ok(response);
             }
         }
+        foreign::look_at(&got, false)?;
     }
+    foreign::look_at(&got, true)?;
     Err(silence(patience))
 }
 
-/// The first whole message of a stream, and its length (RFC 3261 section 18.3). Empty lines between messages, which
+/// The first whole response of a stream, and its length (RFC 3261 section 18.3). Empty lines between messages, which
 /// keep connections alive, are part of it.
 fn take(bytes: &[u8]) -> Option<(Response, usize)> {
     let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -207,5 +189,33 @@ mod tests {
         let (second, rest) = take(&both.as_bytes()[length..]).unwrap();
         assert_eq!((second.code, rest), (200, two.len()));
         assert!(take(&two.as_bytes()[..two.len() - 1]).is_none());
+    }
+
+    /// A server that said something, and went before it was asked.
+    struct Gone<'a>(&'a [u8]);
+
+    impl Read for Gone<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Gone<'_> {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_server_said_before_it_went_is_read() {
+        let said = b"220 mail.example.com ESMTP\r\n";
+        let error = exchange_stream(&mut Gone(said), "OPTIONS", ANSWER, |_| true).unwrap_err();
+        assert!(error.to_string().contains("mail"), "{error:#}");
+        let error = exchange_stream(&mut Gone(b""), "OPTIONS", ANSWER, |_| true).unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::UnexpectedEof));
     }
 }

@@ -16,7 +16,7 @@ pub struct Peer {
 
 impl Peer {
     /// Each datagram is given to `answer`, and what that returns is sent back.
-    fn datagrams(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub fn datagrams(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
         let address = socket.local_addr().expect("a socket");

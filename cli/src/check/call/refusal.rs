@@ -4,6 +4,7 @@ use outdial::call::{CallEnd, EndReason, MediaFault};
 use outdial::config::TrunkConfig;
 use outdial::provider::{CallerId, DialError};
 
+use crate::check::account::speaks_of_the_domain;
 use crate::check::finding::Finding;
 use crate::check::mistake::Mistake;
 
@@ -92,6 +93,14 @@ pub(super) fn after(trunk: &TrunkConfig, caller: Option<&CallerId>, end: &CallEn
         ),
         (EndReason::AuthFailed, _) => credentials(trunk, said),
         (_, Some(402)) => account(said),
+        (EndReason::Rejected, Some(403)) if phrase.to_ascii_lowercase().contains("auth id") => Mistake::AuthUser.found(
+            said,
+            "the user in From must be that of the password: set from = \"account\", and leave auth_user out",
+        ),
+        (EndReason::Rejected, Some(403)) if speaks_of_the_domain(&phrase) => Mistake::WrongDomain.found(
+            said,
+            "From, or the address that is called, is not of the trunk's domain: set from_domain, or its name as server",
+        ),
         (EndReason::Rejected, Some(403)) if names(&phrase, CALLER) => caller_id(caller, &said, &phrase),
         (EndReason::Rejected, _) if names(&phrase, ACCOUNT) => account(said),
         (EndReason::Rejected | EndReason::Unreachable, _) if names(&phrase, LIMIT) => Mistake::TrunkLimit
@@ -103,6 +112,10 @@ pub(super) fn after(trunk: &TrunkConfig, caller: Option<&CallerId>, end: &CallEn
         (EndReason::NotFound, _) => Mistake::NumberUnknown.found(
             said,
             "look at the number, and at number_format: some trunks want it without + or with a prefix",
+        ),
+        (EndReason::Unreachable, Some(_)) => Mistake::CallFailed.found(
+            said,
+            "the trunk took the call and found no way on: on a PBX look at its dialplan and at its own trunk, else ask its operator",
         ),
         (EndReason::Timeout, None) => Mistake::SilentDrop.found(
             format!("the INVITE is not answered: {said}"),
@@ -175,6 +188,8 @@ mod tests {
             ("rejected", 403, "Forbidden", Some("caller_id_refused")),
             ("rejected", 403, "Caller Origination Number is Invalid D35", Some("caller_id_refused")),
             ("rejected", 403, "Forbidden: From must have the account", Some("caller_id_refused")),
+            ("rejected", 403, "Forbidden auth ID", Some("auth_user_mismatch")),
+            ("rejected", 403, "Not relaying", Some("wrong_domain")),
             ("rejected", 433, "Anonymity Disallowed", Some("caller_id_refused")),
             ("rejected", 403, "Country not enabled", Some("destination_forbidden")),
             ("rejected", 403, "Channel limit exceeded", Some("trunk_limit")),

@@ -43,19 +43,22 @@ impl Alert {
         codes.into_iter().find_map(|code| u8::try_from(code).ok().filter(|code| *code > 0)).map(Self)
     }
 
+    /// Whether it is what servers say to a client that has shown no certificate.
+    pub(in crate::check) fn wants_certificate(self) -> bool {
+        matches!(self.0, Self::CERTIFICATE_REQUIRED | Self::HANDSHAKE_FAILURE | Self::BAD_CERTIFICATE)
+    }
+
     /// What it means to an operator.
     pub(in crate::check) fn finding(self, trunk: &TrunkConfig) -> Finding {
         let ours = trunk.client_cert.is_some();
         match self.0 {
-            Self::CERTIFICATE_REQUIRED | Self::HANDSHAKE_FAILURE | Self::BAD_CERTIFICATE if !ours => {
-                Mistake::ClientCertificateMissing.found(
-                    format!(
-                        "the server breaks TLS off as it does without a client certificate (alert {})",
-                        self.0
-                    ),
-                    "set client_cert and client_key; the trunk says who must sign it",
-                )
-            }
+            _ if !ours && self.wants_certificate() => Mistake::ClientCertificateMissing.found(
+                format!(
+                    "the server breaks TLS off as it does without a client certificate (alert {})",
+                    self.0
+                ),
+                "set client_cert and client_key; the trunk says who must sign it",
+            ),
             Self::BAD_CERTIFICATE..=Self::ACCESS_DENIED
             | Self::DECRYPT_ERROR
             | Self::CERTIFICATE_REQUIRED
@@ -71,7 +74,7 @@ impl Alert {
                 };
                 Mistake::ClientCertificateRefused.found(
                     format!("the server refuses our client certificate: {why} (alert {})", self.0),
-                    "ask the trunk which authority must have signed it, and whether it knows this one",
+                    super::ASK_WHO_SIGNS,
                 )
             }
             Self::UNRECOGNIZED_NAME => Mistake::WrongHost.found(

@@ -16,6 +16,11 @@ pub(super) struct Unusable {
     pub(super) remedy: &'static str,
 }
 
+/// Whether what is configured can be read, whatever it holds.
+pub(super) fn is_there(config: &Config, trunk: &TrunkConfig) -> bool {
+    [&trunk.client_cert, &trunk.client_key].into_iter().flatten().all(|source| pem(config, source).is_ok())
+}
+
 /// Has the connection show the trunk's certificate, if it has one.
 pub(super) fn present(config: &Config, trunk: &TrunkConfig, builder: &mut SslConnectorBuilder) -> Result<()> {
     let (Some(certificate), Some(key)) = (&trunk.client_cert, &trunk.client_key) else { return Ok(()) };
