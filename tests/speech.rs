@@ -1,6 +1,7 @@
 //! What an agent writes is heard, and what the callee says is read, over SIP and over Twilio alike; an adapter that
 //! fails in the middle of a call leaves no dead line.
 
+mod bench;
 mod common;
 mod fake_twilio;
 
@@ -8,82 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::phone::request;
-use common::voice::{Fault, PAUSE_MS, ToneEars, Tones, WORD_MS, words_in};
-use common::{trunk, within};
-use fake_twilio::FakeTwilio;
+use bench::Bench;
+use common::voice::{Fault, PAUSE_MS, ToneEars, Tones, WORD_MS};
+use common::within;
 use futures_util::stream;
 use outdial::audio::{MarkOutcome, SampleRate};
 use outdial::call::{Call, CallError, CallEvent};
-use outdial::config::ProviderKind;
-use outdial::provider::DialProvider;
 use outdial::speech::{
     FallbackSynthesizer, FallbackTranscriber, Recording, Synthesizer, Text, Transcriber, TranscriptEvent,
 };
-use outdial::{Config, Shutdown, Twilio};
-use outdial_sandbox::Sandbox;
 
 const ECHO: &str = "+12025550116";
 const LISTENS: &str = "+12025550109";
-
-/// A provider and what is behind it.
-enum Bench {
-    Sip(Box<common::Phone>, Box<Sandbox>),
-    Twilio(Box<Twilio>, FakeTwilio),
-}
-
-impl Bench {
-    async fn sip() -> Self {
-        let sandbox = Sandbox::builder().start().await.unwrap();
-        let phone = common::Phone::start(&trunk::sandbox_udp(&sandbox, "codecs = [\"pcmu\"]")).await;
-        Self::Sip(phone.into(), sandbox.into())
-    }
-
-    async fn twilio() -> Self {
-        let fake = FakeTwilio::start().await;
-        let config = Config::parse(&fake.config("")).unwrap();
-        let provider = &config.providers["cloud"];
-        let ProviderKind::Twilio(settings) = &provider.kind else { panic!("no Twilio") };
-        let twilio = Twilio::start("cloud", provider, settings, &config.secrets.open()).await.unwrap();
-        Self::Twilio(twilio.into(), fake)
-    }
-
-    async fn dial(&self, number: &str) -> Call {
-        let provider: &dyn DialProvider = match self {
-            Self::Sip(phone, _) => phone.endpoint(),
-            Self::Twilio(twilio, _) => &**twilio,
-        };
-        let request = request(number).audio_rate(SampleRate::Hz16000);
-        within("the dial", provider.dial_with(request)).await.unwrap()
-    }
-
-    /// Hangs up; returns the words that the callee heard.
-    async fn hang_up(&self, call: Call) -> String {
-        within("the end", call.hangup()).await;
-        let samples = match self {
-            Self::Sip(_, sandbox) => {
-                let record = within("the record", sandbox.call_ended(call.id().as_str())).await;
-                // Whoever heard nothing at all has no recording.
-                record.recording.map(|recording| recording.samples).unwrap_or_default()
-            }
-            Self::Twilio(_, fake) => fake.call_ended(call.id().as_str()).await.samples().into(),
-        };
-        words_in(&samples, SampleRate::Hz8000).join(" ")
-    }
-
-    async fn finish(self) {
-        match self {
-            Self::Sip(phone, sandbox) => {
-                phone.shutdown().await;
-                sandbox.shutdown().await;
-            }
-            Self::Twilio(twilio, fake) => {
-                within("the shutdown", twilio.shutdown(Shutdown::HangUp)).await;
-                fake.finish();
-            }
-        }
-    }
-}
 
 /// The failures among a call's events: who failed, why, who went on.
 async fn failures(call: &Call) -> Vec<String> {

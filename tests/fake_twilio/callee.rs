@@ -15,6 +15,8 @@ use super::{ACCOUNT, BREATH, State};
 pub enum Behaviour {
     /// Rings, answers, sends back what it hears.
     Echo,
+    /// Answers, and says a sentence after a second.
+    Greets,
     /// Answers at once, sends back what it hears.
     InstantEcho,
     Busy,
@@ -74,6 +76,7 @@ impl Behaviour {
     pub fn of(number: &str) -> Self {
         match number.strip_prefix("+120255501").unwrap_or_default() {
             "00" => Self::Echo,
+            "01" => Self::Greets,
             "02" => Self::Busy,
             "03" => Self::RingsForever,
             "04" => Self::Decline,
@@ -125,6 +128,7 @@ impl Behaviour {
     fn sound(self) -> Sound {
         match self {
             Self::TestTone => Sound::Tone,
+            Self::Greets => Sound::Voice,
             Self::HangsUp | Self::SendsDigits => Sound::Silence,
             Self::GoesSilent => Sound::Stops,
             _ => Sound::Echo,

@@ -11,6 +11,7 @@ mod callee;
 mod facts;
 mod rest;
 mod stream;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::callee::{Behaviour, Callee, sign};
-use super::{ACCOUNT, State};
+use super::{ACCOUNT, State, voice};
 
 /// Codes of 20 ms.
 const FRAME: usize = 160;
@@ -27,6 +27,8 @@ pub(super) enum Sound {
     Echo,
     Silence,
     Tone,
+    /// Silence for a second, then a sentence in a human-like voice, then silence.
+    Voice,
     /// Silence for a second, then nothing at all.
     Stops,
 }
@@ -69,6 +71,7 @@ pub(super) async fn run(callee: &mut Callee, sound: Sound, behaviour: Behaviour)
     let mut clock = tokio::time::interval(Duration::from_millis(20));
     // Twilio's own clock does not wait for this machine's.
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let voice = if sound == Sound::Voice { voice::sentence().await } else { Vec::new() };
     let mut frames = 0_u64;
     loop {
         tokio::select! {
@@ -96,6 +99,11 @@ pub(super) async fn run(callee: &mut Callee, sound: Sound, behaviour: Behaviour)
                     Sound::Echo => player.say(&played).await,
                     Sound::Silence | Sound::Stops => player.say(&[SILENCE; FRAME]).await,
                     Sound::Tone => player.say(&tone(frames)).await,
+                    Sound::Voice => {
+                        let at = (frames as usize).checked_sub(50).map(|frame| frame * FRAME);
+                        let codes = at.and_then(|at| voice.get(at..at + FRAME)).unwrap_or(&[SILENCE; FRAME]);
+                        player.say(codes).await;
+                    }
                 }
                 match behaviour {
                     Behaviour::HangsUp if frames == 100 => return player.stop().await,
