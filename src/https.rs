@@ -1,9 +1,14 @@
 //! Clients of web services: they verify certificates, and ask each thing once.
 
+#[cfg(feature = "_service")]
+mod trust;
+
 use std::sync::Arc;
 
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::RootCertStore;
+#[cfg(feature = "_service")]
+pub(crate) use trust::{authorities_in, distrust};
 
 /// The certificate authorities of this system.
 pub(crate) fn authorities(encrypted: bool) -> Result<RootCertStore, String> {

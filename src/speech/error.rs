@@ -38,6 +38,14 @@ pub enum AdapterError {
         /// Why.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// The certificate of the service is none that we trust. Nothing was sent.
+    #[error("the certificate of {service} is not trusted: {why}")]
+    Untrusted {
+        /// The service.
+        service: String,
+        /// Nobody whom we know has signed it, it is for another name, it has expired …
+        why: String,
+    },
     /// The service refused.
     #[error("{service} refused with {status}: {message}")]
     Refused {
@@ -119,6 +127,7 @@ impl AdapterError {
             Self::MissingProgram { .. } => "missing_program",
             Self::Program { .. } => "program",
             Self::Connection { .. } => "connection",
+            Self::Untrusted { .. } => "untrusted",
             Self::Refused { .. } => "refused",
             Self::Unauthorized { .. } => "unauthorized",
             Self::Limited { .. } => "limited",

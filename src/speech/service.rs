@@ -69,7 +69,7 @@ impl Service {
         access: Access,
     ) -> Result<Arc<Self>, AdapterError> {
         let base = access.address(base)?;
-        let client = client(&base, &access.limits)
+        let client = client(&base, &access)
             .map_err(|what| AdapterError::Invalid(format!("{name} cannot be asked: {what}")))?;
         let (key, limits) = (access.key, access.limits);
         Ok(Arc::new(Self { name, base, credential, key, limits, client }))
@@ -154,8 +154,11 @@ impl Service {
         let answer = answer.map_err(|_| Failed::last(self.late("the answer", limit)))?;
         let response = answer.map_err(|error| {
             let late = error.is_timeout();
-            let error = self.broken(error);
-            if late { Failed::last(error) } else { Failed::again(error) }
+            match self.broken(error) {
+                error @ AdapterError::Untrusted { .. } => Failed::last(error),
+                error if late => Failed::last(error),
+                error => Failed::again(error),
+            }
         })?;
         if response.status().is_success() || response.status() == reqwest::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
@@ -199,6 +202,9 @@ impl Service {
     fn broken(&self, error: reqwest::Error) -> AdapterError {
         if error.is_timeout() {
             return self.late("the connection", self.limits.connect);
+        }
+        if let Some(why) = https::distrust(&error) {
+            return AdapterError::Untrusted { service: self.name.to_owned(), why };
         }
         AdapterError::connection(self.name, error.without_url())
     }
@@ -245,8 +251,13 @@ impl fmt::Debug for Service {
     }
 }
 
-fn client(base: &Url, limits: &Limits) -> Result<Client, String> {
+fn client(base: &Url, access: &Access) -> Result<Client, String> {
     let encrypted = base.scheme() == "https";
-    let client = https::client(https::authorities(encrypted)?, encrypted)?.connect_timeout(limits.connect);
+    let authorities = match &access.ca_file {
+        Some(file) if encrypted => https::authorities_in(file)?,
+        Some(_) => return Err("a file of authorities is of no use without https://".to_owned()),
+        None => https::authorities(encrypted)?,
+    };
+    let client = https::client(authorities, encrypted)?.connect_timeout(access.limits.connect);
     client.build().map_err(|error| error.without_url().to_string())
 }

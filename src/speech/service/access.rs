@@ -1,6 +1,7 @@
 //! Where a service is, and what lets us in.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use reqwest::Url;
 
@@ -26,6 +27,7 @@ use crate::speech::AdapterError;
 pub struct Access {
     pub(super) key: Option<ApiKey>,
     pub(super) limits: Limits,
+    pub(super) ca_file: Option<PathBuf>,
     base_url: Option<String>,
     plain: bool,
 }
@@ -42,6 +44,14 @@ impl Access {
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
+        self
+    }
+
+    /// The certificates, in PEM, that may have signed the service's, in place of those of the system: for a server of your
+    /// own with an authority of your own. The file is read when the adapter is made.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
         self
     }
 
