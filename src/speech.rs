@@ -24,6 +24,7 @@
 //! ```
 //!
 //! - [`Conversation`] does both at once, and stops speaking when the callee begins to; [`VoiceActivity`] notices.
+//! - [`Dialogue`] does both with one model that hears and speaks, a [`SpeechToSpeech`], in the place of voice and ears.
 //! - [`Text`] is what is to be said: a sentence, or the pieces of a language model as they come. [`Speech`] is the sound
 //!   that a synthesizer makes of it, [`Spoken`] what the callee has really heard of it.
 //! - [`Transcription`] is the stream of what was understood.
@@ -33,7 +34,7 @@
 //!
 //! - Adapters to services on the network, each with a cargo feature of its own: `OpenAiSynthesizer` and
 //!   `OpenAiTranscriber` (`openai`),
-//!   `ElevenLabs` (`elevenlabs`) and `Deepgram` (`deepgram`). `Access` says where a service is and which key it wants.
+//!   `ElevenLabs` (`elevenlabs`), `Deepgram` (`deepgram`) and `OpenAiRealtime` (`openai-realtime`). `Access` says where a service is and which key it wants.
 //!
 //! A host with a pipeline of its own uses [`Call::audio`] and none of this. [`say`] and [`transcribe`] are for those who
 //! hold the streams and want one half.
@@ -41,7 +42,7 @@
 //! # Writing an adapter
 //!
 //! An adapter is a struct with its settings and one trait with one method that returns at once: it starts a task with
-//! [`Speech::spawn`] or [`Transcription::spawn`], which ends with the stream that it feeds. Whatever goes wrong in the
+//! [`Speech::spawn`], [`Transcription::spawn`] or [`ModelSession::spawn`], which ends with the stream that it feeds. Whatever goes wrong in the
 //! task, a panic included, is an [`AdapterError`] at the stream's end. Buffers on both sides have bounds; a time limit
 //! for each thing that it waits for is the adapter's own.
 //!
@@ -54,6 +55,7 @@ mod conversation;
 mod convert;
 #[cfg(feature = "deepgram")]
 mod deepgram;
+mod dialogue;
 #[cfg(feature = "elevenlabs")]
 mod elevenlabs;
 mod error;
@@ -64,6 +66,8 @@ mod fallback;
 mod flite;
 #[cfg(feature = "openai")]
 mod openai;
+#[cfg(feature = "openai-realtime")]
+mod openai_realtime;
 #[cfg(feature = "pocketsphinx")]
 mod pocketsphinx;
 #[cfg(any(feature = "espeak", feature = "flite", feature = "pocketsphinx"))]
@@ -84,6 +88,10 @@ pub use activity::{VoiceActivity, VoiceChange};
 pub use conversation::{BargeIn, Conversation};
 #[cfg(feature = "deepgram")]
 pub use deepgram::Deepgram;
+pub use dialogue::{
+    Cut, Dialogue, DialogueEvent, ModelEvent, ModelOrder, ModelOrders, ModelSession, ModelSink,
+    SpeechToSpeech, ToolCall,
+};
 #[cfg(feature = "elevenlabs")]
 pub use elevenlabs::ElevenLabs;
 pub use error::{AdapterError, Failure};
@@ -94,6 +102,8 @@ pub use fallback::{FallbackSynthesizer, FallbackTranscriber};
 pub use flite::Flite;
 #[cfg(feature = "openai")]
 pub use openai::{OpenAiSynthesizer, OpenAiTranscriber};
+#[cfg(feature = "openai-realtime")]
+pub use openai_realtime::OpenAiRealtime;
 #[cfg(feature = "pocketsphinx")]
 pub use pocketsphinx::Pocketsphinx;
 pub use recording::Recording;

@@ -57,7 +57,7 @@ struct Shared {
     /// Whose samples are being queued: two sends are never interleaved. The clock does not know of it.
     turn: tokio::sync::Mutex<()>,
     /// Whose utterance is being queued: two texts are never interleaved.
-    floor: tokio::sync::Mutex<()>,
+    floor: Arc<tokio::sync::Mutex<()>>,
     /// What was queued will not be played: cleared, or the call has ended.
     voided: tokio::sync::Notify,
 }

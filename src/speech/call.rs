@@ -8,7 +8,7 @@ use super::say::speak;
 use super::transcriber::Told;
 use super::{Failure, SayError, Spoken, Synthesizer, Text, Transcriber, TranscriptEvent, Transcription};
 use crate::audio::MarkOutcome;
-use crate::call::{Call, CallError, CallEvent, CallLog, Heard};
+use crate::call::{Call, CallError, CallEvent, CallLog, Heard, Scribe};
 
 impl Call {
     /// Says `text` to the callee and waits until it has been played; before the answer it waits for that. The sound is
@@ -84,21 +84,25 @@ impl Call {
 pub(super) fn told_to(transcription: Transcription, call: &Call, name: &str) -> Transcription {
     let log = Arc::clone(call.log());
     let scribe = call.scribe();
-    transcription.observed(name, move |told| {
-        let (words, is_final) = match told {
-            Told::Failed(failure) => return tell(&log, failure),
-            Told::Event(TranscriptEvent::Partial(words)) => (words, false),
-            Told::Event(TranscriptEvent::Final(words)) => (words, true),
-            Told::Event(_) => return,
-        };
-        if let Some(scribe) = &scribe {
-            scribe.heard(Heard { text: &words.text, is_final, start: words.start, end: words.end });
-        }
+    transcription.observed(name, move |told| match (told, &scribe) {
+        (Told::Failed(failure), _) => tell(&log, failure),
+        (Told::Event(event), Some(scribe)) => write_down(&**scribe, event),
+        (Told::Event(_), None) => {}
     })
 }
 
+/// Tells a scribe the words of the callee.
+pub(super) fn write_down(scribe: &dyn Scribe, event: &TranscriptEvent) {
+    let (words, is_final) = match event {
+        TranscriptEvent::Partial(words) => (words, false),
+        TranscriptEvent::Final(words) => (words, true),
+        _ => return,
+    };
+    scribe.heard(Heard { text: &words.text, is_final, start: words.start, end: words.end });
+}
+
 /// Puts a failure among the call's events.
-fn tell(log: &CallLog, failure: &Failure) {
+pub(super) fn tell(log: &CallLog, failure: &Failure) {
     tracing::warn!(target: "outdial::speech", call = %log.id(), %failure, "speech failed");
     log.append([CallEvent::SpeechFailed {
         adapter: failure.adapter.clone(),

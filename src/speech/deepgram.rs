@@ -1,6 +1,5 @@
 //! Deepgram's streaming recogniser.
 
-mod heard;
 mod link;
 mod message;
 

@@ -141,6 +141,17 @@ impl AdapterError {
         }
     }
 
+    /// Whether a new connection to the service may do better.
+    #[cfg(feature = "_websocket")]
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::CutOff { .. } | Self::TimedOut { .. } => true,
+            // Going away, a fault of the server, restart, try again later; and HTTP's faults of a server.
+            Self::Refused { status, .. } => matches!(status, 500..=599 | 1001 | 1006 | 1011..=1014),
+            _ => false,
+        }
+    }
+
     /// A file or a pipe failed that was for `what`.
     pub fn io(what: impl Into<String>, source: io::Error) -> Self {
         Self::Io { what: what.into(), source: Arc::new(source) }

@@ -83,17 +83,21 @@ pub(super) async fn speak(
     };
     let whole = outcome == MarkOutcome::Played && error.is_none();
     let (text, unplayed) = utterance.script.split(speaker.played(), whole);
-    let word = match outcome {
-        _ if error.is_some() => "failed",
-        MarkOutcome::Played => "played",
-        MarkOutcome::Cleared => "cleared",
-        MarkOutcome::Ended => "ended",
-    };
+    let word = if error.is_some() { "failed" } else { word(outcome) };
     utterance.tell(&text, &unplayed, word, end);
     let spoken = Spoken { outcome, text, unplayed, failures: std::mem::take(&mut utterance.failures) };
     match error {
         Some(source) => Err(SayError { spoken, source }),
         None => Ok(spoken),
+    }
+}
+
+/// What a scribe calls an outcome.
+pub(super) fn word(outcome: MarkOutcome) -> &'static str {
+    match outcome {
+        MarkOutcome::Played => "played",
+        MarkOutcome::Cleared => "cleared",
+        MarkOutcome::Ended => "ended",
     }
 }
 

@@ -4,8 +4,12 @@
 mod access;
 #[cfg(any(feature = "openai", feature = "elevenlabs"))]
 mod body;
+#[cfg(feature = "_websocket")]
+mod heard;
 mod key;
 mod limits;
+#[cfg(any(feature = "openai", feature = "elevenlabs", feature = "openai-realtime"))]
+mod pcm;
 mod refusal;
 #[cfg(any(feature = "openai", feature = "elevenlabs"))]
 mod sentences;
@@ -24,13 +28,15 @@ use tokio::time::{sleep, timeout};
 pub use access::Access;
 #[cfg(any(feature = "openai", feature = "elevenlabs"))]
 pub(super) use body::Body;
-#[cfg(feature = "elevenlabs")]
-pub(super) use body::samples;
+#[cfg(feature = "_websocket")]
+pub(super) use heard::Heard;
 pub use key::ApiKey;
 pub use limits::Limits;
+#[cfg(any(feature = "openai", feature = "elevenlabs", feature = "openai-realtime"))]
+pub(super) use pcm::samples;
 #[cfg(any(feature = "openai", feature = "elevenlabs"))]
 pub(super) use sentences::{Voice, say_sentences};
-#[cfg(feature = "deepgram")]
+#[cfg(any(feature = "deepgram", feature = "openai-realtime"))]
 pub(super) use socket::Message;
 #[cfg(feature = "_websocket")]
 pub(super) use socket::{Reader, Received, Socket, Writer};

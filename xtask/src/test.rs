@@ -23,7 +23,8 @@ pub(crate) struct Options {
 }
 
 /// What is off by default and tested all the same.
-pub(crate) const FEATURES: &str = "outdial/prometheus,outdial/openai,outdial/elevenlabs,outdial/deepgram";
+pub(crate) const FEATURES: &str =
+    "outdial/prometheus,outdial/openai,outdial/elevenlabs,outdial/deepgram,outdial/openai-realtime";
 
 /// Everything that must hold before a change is merged. The runner's summary comes last.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -59,6 +59,11 @@ impl Speaker {
     /// rest. To know how much that was, send in pieces, or call [`clear`](Self::clear).
     pub async fn send(&self, samples: &[i16]) -> Result<(), SendError> {
         let clears = lock(&self.shared.queue).clears();
+        self.send_unless_cleared(samples, clears).await
+    }
+
+    /// [`send`](Self::send), but not if the queue was cleared for more than the `clears`th time.
+    pub(crate) async fn send_unless_cleared(&self, samples: &[i16], clears: u64) -> Result<(), SendError> {
         let _turn = self.shared.turn.lock().await;
         let mut rest = samples;
         poll_fn(|cx| self.poll_send(cx, &mut rest, clears)).await
@@ -134,6 +139,11 @@ impl Speaker {
     /// Waits for the turn to speak an utterance of several sends.
     pub(crate) async fn floor(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.floor.lock().await
+    }
+
+    /// [`floor`](Self::floor), for those who cannot hold a borrow.
+    pub(crate) async fn own_floor(self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.shared.floor).lock_owned().await
     }
 
     /// Sets a mark behind everything that is queued now, to learn when it has been played, or that it will not

@@ -8,10 +8,9 @@ use reqwest::Url;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::heard::Heard;
 use super::message::{Message, Results, time};
 use crate::audio::{Frame, Listener};
-use crate::speech::service::{Message as Frames, Reader, Received, Service, Socket, Writer};
+use crate::speech::service::{Heard, Message as Frames, Reader, Received, Service, Socket, Writer};
 use crate::speech::{AdapterError, Transcript, TranscriptEvent, TranscriptionSink};
 
 /// Without sound, the service is told that we are there after this time; it hangs up after 10 s.
@@ -65,7 +64,7 @@ impl Ear {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            if !is_passing(&error) || told.failures >= self.reconnects {
+            if !error.is_passing() || told.failures >= self.reconnects {
                 return Err(error);
             }
             let service = self.service.name();
@@ -236,14 +235,4 @@ impl Ear {
 /// 16-bit little-endian PCM.
 fn binary(frame: &Frame) -> Frames {
     Frames::binary(frame.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>())
-}
-
-/// Whether a new connection may do better.
-fn is_passing(error: &AdapterError) -> bool {
-    match error {
-        AdapterError::Connection { .. } | AdapterError::CutOff { .. } | AdapterError::TimedOut { .. } => true,
-        // Going away, a fault of the server, restart, try again later; and HTTP's faults of a server.
-        AdapterError::Refused { status, .. } => matches!(status, 500..=599 | 1001 | 1006 | 1011..=1014),
-        _ => false,
-    }
 }

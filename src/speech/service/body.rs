@@ -6,8 +6,8 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::Service;
 use super::refusal::Failed;
+use super::{Service, samples};
 use crate::speech::AdapterError;
 
 /// The parts of an answer's body. What is not taken waits at the server.
@@ -71,40 +71,5 @@ impl Body {
             None if odd.is_some() => Err(service.malformed("it ends in the middle of a sample")),
             None => Ok(None),
         }
-    }
-}
-
-/// 16-bit little-endian PCM in parts of any length.
-pub(in crate::speech) fn samples(part: &[u8], odd: &mut Option<u8>) -> Vec<i16> {
-    let mut samples = Vec::with_capacity(part.len() / 2 + 1);
-    let mut rest = part;
-    if let (Some(low), Some((high, after))) = (*odd, part.split_first()) {
-        samples.push(i16::from_le_bytes([low, *high]));
-        (*odd, rest) = (None, after);
-    }
-    let pairs = rest.chunks_exact(2);
-    if let [last] = pairs.remainder() {
-        *odd = Some(*last);
-    }
-    samples.extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
-    samples
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_are_whole_wherever_the_network_cuts_them() {
-        let sound: Vec<i16> = (0..50).map(|n| n * 1_000 - 25_000).map(|n: i32| n as i16).collect();
-        let bytes: Vec<u8> = sound.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        for length in 1..=7 {
-            let mut odd = None;
-            let heard: Vec<i16> = bytes.chunks(length).flat_map(|part| samples(part, &mut odd)).collect();
-            assert_eq!((heard, odd), (sound.clone(), None), "{length}");
-        }
-        let mut odd = None;
-        assert!(samples(&[], &mut odd).is_empty());
-        assert_eq!((samples(&bytes[..3], &mut odd).len(), odd), (1, Some(bytes[2])));
     }
 }

@@ -1,4 +1,4 @@
-//! What the recogniser was sent: to tell its times in those of the call, and to send it again.
+//! What a recogniser was sent: to tell its times in those of the call, and to send it again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const GAPS: usize = 64;
 
 /// The sound of one connection, and what is not final of it.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(in crate::speech) struct Heard {
     /// Since the last final words.
     kept: VecDeque<Frame>,
     /// How much was sent over this connection.
@@ -24,7 +24,7 @@ pub(super) struct Heard {
 
 impl Heard {
     /// A new connection was made; this is to be sent over it first.
-    pub(super) fn restart(&mut self) -> Vec<Frame> {
+    pub(in crate::speech) fn restart(&mut self) -> Vec<Frame> {
         self.sent = Duration::ZERO;
         self.anchors.clear();
         let again: Vec<_> = self.kept.iter().cloned().collect();
@@ -35,7 +35,7 @@ impl Heard {
     }
 
     /// This is sent next.
-    pub(super) fn push(&mut self, frame: &Frame) {
+    pub(in crate::speech) fn push(&mut self, frame: &Frame) {
         self.note(frame);
         self.kept.push_back(frame.clone());
         let oldest = frame.start().saturating_sub(MOST);
@@ -43,7 +43,7 @@ impl Heard {
     }
 
     /// Everything up to this time of the call is final.
-    pub(super) fn forget(&mut self, end: Duration) {
+    pub(in crate::speech) fn forget(&mut self, end: Duration) {
         while self.kept.front().is_some_and(|frame| frame.start() < end) {
             self.kept.pop_front();
         }
@@ -62,12 +62,12 @@ impl Heard {
     }
 
     /// The time of the call at which what began at this time of the connection was said.
-    pub(super) fn start(&self, at: Duration) -> Duration {
+    pub(in crate::speech) fn start(&self, at: Duration) -> Duration {
         self.call_time(at, |sent| sent <= at)
     }
 
     /// The same for what ended then: it belongs to the sound before a gap.
-    pub(super) fn end(&self, at: Duration) -> Duration {
+    pub(in crate::speech) fn end(&self, at: Duration) -> Duration {
         self.call_time(at, |sent| sent < at)
     }
 
