@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Phone, Sipp, Story, trunk, within};
+use outdial::call::CallEvent;
 
 const NUMBER: &str = "+12025550123";
 
@@ -51,4 +52,24 @@ async fn with_the_description_of_the_183() {
     Story::of(&call).await.assert("initiated trying early-183 answered ended", "completed by local: 200 OK");
     sipp.finish().await;
     phone.shutdown().await;
+}
+
+#[tokio::test]
+async fn that_puts_the_call_on_hold_at_once() {
+    for direction in ["sendonly", "inactive"] {
+        let attribute = format!("a={direction}");
+        let keys = [("profile", "RTP/AVP"), ("attribute", attribute.as_str())];
+        let sipp = Sipp::serve_with("answer-with", &keys).await;
+        let phone = Phone::start(&trunk::plain(sipp.address(), "")).await;
+        let call = phone.dial(NUMBER).await;
+        within("the answer", call.answered()).await.unwrap();
+        let mut events = call.events();
+        while within("the hold", events.next()).await != Some(CallEvent::Held) {}
+        call.hangup().await;
+        Story::of(&call)
+            .await
+            .assert("initiated trying ringing answered held ended", "completed by local: 200 OK");
+        sipp.finish().await;
+        phone.shutdown().await;
+    }
 }

@@ -111,3 +111,23 @@ async fn with_each_digest_as_another_implementation_computes_it() {
         sandbox.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn of_a_kind_that_is_not_known_the_challenge_is_the_end() {
+    for challenge in [
+        "WWW-Authenticate: NTLM realm=\"somewhere\"",
+        "WWW-Authenticate: Digest realm=\"somewhere\",nonce=\"1\",qop=\"auth-int\"",
+        "WWW-Authenticate: Digest realm=\"somewhere\",nonce=\"1\",algorithm=MD5-sess",
+    ] {
+        let keys = [("status", "401 Unauthorized"), ("header", challenge)];
+        let sipp = Sipp::serve_with("refuse", &keys).await;
+        let phone = Phone::start(&config(&sipp)).await;
+        let call = phone.dial(NUMBER).await;
+        let story = Story::of(&call).await;
+        story.assert("initiated trying ended", "auth_failed by remote: 401 Unauthorized");
+        let detail = story.end.detail.unwrap_or_default();
+        assert!(detail.contains("other than Digest"), "{challenge}: {detail}");
+        sipp.finish().await;
+        phone.shutdown().await;
+    }
+}

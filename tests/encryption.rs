@@ -4,11 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Phone, Story, sound, trunk, within};
+use common::{Phone, Sipp, Story, sound, trunk, within};
 use outdial::audio::SampleRate;
-use outdial::call::CallEvent;
+use outdial::call::{CallEvent, MediaFault};
 use outdial_sandbox::{CallRecord, Sandbox, SrtpPolicy};
 
+const NUMBER: &str = "+12025550123";
+const REQUIRED: &str = "srtp = \"required\"\nallow_sdes_without_tls = true";
 const ECHO: &str = "+12025550116";
 const ENCRYPTED_ONLY: &str = "+12025550115";
 const DOWNGRADES: &str = "+12025550172";
@@ -132,5 +134,35 @@ async fn every_suite() {
         assert_eq!(record.invite.matches("a=crypto:").count(), offered.split(", ").count());
         phone.shutdown().await;
         sandbox.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn required_and_early_media_in_the_clear() {
+    let sipp = Sipp::serve("early-plain-answer").await;
+    let phone = Phone::start(&trunk::plain(sipp.address(), REQUIRED)).await;
+    let call = phone.dial(NUMBER).await;
+    let story = Story::of(&call).await;
+    story.assert("initiated trying early-183 ended", "media_failed by local: 200 OK");
+    assert_eq!((story.end.media_fault, story.end.talk_time), (Some(MediaFault::Srtp), Duration::ZERO));
+    // The answer that crossed our CANCEL was hung up on.
+    sipp.finish().await.request("BYE");
+    phone.shutdown().await;
+}
+
+#[tokio::test]
+async fn required_and_answered_without_a_key_that_fits() {
+    let short = "a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:AAAA";
+    let unoffered = "a=crypto:99 AES_CM_128_HMAC_SHA1_80 inline:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
+    for attribute in [short, unoffered, "a=sendrecv"] {
+        let sipp =
+            Sipp::serve_with("answer-with", &[("profile", "RTP/SAVP"), ("attribute", attribute)]).await;
+        let phone = Phone::start(&trunk::plain(sipp.address(), REQUIRED)).await;
+        let call = phone.dial(NUMBER).await;
+        let story = Story::of(&call).await;
+        story.assert("initiated trying ringing ended", "media_failed by local: 200 OK");
+        assert_eq!(story.end.media_fault, Some(MediaFault::Srtp), "{attribute}");
+        sipp.finish().await.request("BYE");
+        phone.shutdown().await;
     }
 }

@@ -60,13 +60,18 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Receives a 401; whether the request is to be sent again.
+    /// Receives a 401 with challenges of the scheme Digest, or with what stands behind an `=`; whether the request is to be
+    /// sent again.
     fn challenged(&self, challenges: &[&str]) -> bool {
         let mut text = "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\n\
                         From: <sip:u@a.example>;tag=1\r\nTo: <sip:u@a.example>;tag=2\r\nCall-ID: c\r\n\
                         CSeq: 1 REGISTER\r\n"
             .to_owned();
         for challenge in challenges {
+            if let Some(whole) = challenge.strip_prefix('=') {
+                text += &format!("WWW-Authenticate: {whole}\r\n");
+                continue;
+            }
             let realm = if challenge.starts_with("realm") { "" } else { "realm=\"r\"," };
             text += &format!("WWW-Authenticate: Digest {realm}{challenge}\r\n");
         }
@@ -128,6 +133,20 @@ fn a_stale_nonce_is_worth_another_try() {
     assert!(client.challenged(&["nonce=\"2\",stale=true"]));
     assert_eq!(client.answers().last().unwrap().1, "2");
     assert!(!client.challenged(&["nonce=\"3\""]));
+}
+
+#[test]
+fn an_unknown_scheme_beside_digest_is_passed_over() {
+    let lib = Lib::new();
+    let others = ["=NTLM", "=Bearer authz_server=\"https://a.example\",\r\n scope=\"b\"", "=\"Kerberos\" x"];
+    for unknown in others {
+        assert!(!Client::new(&lib).challenged(&[unknown]), "{unknown}");
+        for challenges in [[unknown, "nonce=\"1\""], ["nonce=\"1\"", unknown]] {
+            let client = Client::new(&lib);
+            assert!(client.challenged(&challenges), "{challenges:?}");
+            assert_eq!(client.answers().len(), 1);
+        }
+    }
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) enum PjEvent {
         method: Method,
         server: Option<SocketAddr>,
         connection: Option<Connection>,
+        /// Whether it answers a challenge.
+        authorized: bool,
     },
     /// PJSIP wants to know where a host is, and waits for
     /// [`Instance::resolved`](super::Instance::resolved).

@@ -135,14 +135,14 @@ unsafe extern "C" fn on_tx_request(tdata: *mut sys::pjsip_tx_data) -> sys::pj_st
         // SAFETY: PJSIP passes a message that has been printed into its buffer, alive during the callback.
         unsafe { trace_sent(tdata) };
         // SAFETY: as above; the headers are those of a request that PJSIP built.
-        if let Some((call_id, tag, method)) = unsafe { identify(tdata) } {
+        if let Some((call_id, tag, method, authorized)) = unsafe { identify(tdata) } {
             // SAFETY: as above; a message that is being sent has a transport and an address that it goes to.
             let (connection, server) = unsafe {
                 let info = tdata.as_ref().map(|tdata| &tdata.tp_info);
                 let connection = info.and_then(|info| connection(info.transport));
                 (connection, info.and_then(|info| callbacks::socket_addr(&info.dst_addr)))
             };
-            emit(PjEvent::RequestSent { call_id, tag, method, server, connection });
+            emit(PjEvent::RequestSent { call_id, tag, method, server, connection, authorized });
         }
     });
     0
@@ -341,12 +341,12 @@ unsafe fn trace_sent(tdata: *mut sys::pjsip_tx_data) {
     }
 }
 
-/// The Call-ID, the tag of From and the method of a request that is being sent.
+/// The Call-ID, the tag of From and the method of a request that is being sent, and whether it answers a challenge.
 ///
 /// # Safety
 ///
 /// As for [`trace_sent`].
-unsafe fn identify(tdata: *mut sys::pjsip_tx_data) -> Option<(String, String, Method)> {
+unsafe fn identify(tdata: *mut sys::pjsip_tx_data) -> Option<(String, String, Method, bool)> {
     // SAFETY: the message belongs to the record; a header of type Call-ID is a Call-ID header, and so with From.
     unsafe {
         let message = tdata.as_ref()?.msg.as_ref()?;
@@ -354,7 +354,9 @@ unsafe fn identify(tdata: *mut sys::pjsip_tx_data) -> Option<(String, String, Me
         let call_id = strings::copy(&header.cast::<sys::pjsip_cid_hdr>().as_ref()?.id);
         let from = sys::pjsip_msg_find_hdr(message, sys::PJSIP_H_FROM, ptr::null());
         let tag = strings::copy(&from.cast::<sys::pjsip_from_hdr>().as_ref()?.tag);
-        Some((call_id, tag, method(&message.line.req.method)))
+        let has = |kind| !sys::pjsip_msg_find_hdr(message, kind, ptr::null()).is_null();
+        let authorized = has(sys::PJSIP_H_AUTHORIZATION) || has(sys::PJSIP_H_PROXY_AUTHORIZATION);
+        Some((call_id, tag, method(&message.line.req.method), authorized))
     }
 }
 

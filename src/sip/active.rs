@@ -42,8 +42,8 @@ pub(super) struct ActiveCall {
     replaced: StreamStats,
     negotiated: Option<NegotiatedMedia>,
     facts: EndFacts,
-    /// Whether the callee's end described any media so far.
-    described: bool,
+    /// Whether the callee's end described any media so far, and then whether it spoke of SRTP.
+    described: Option<bool>,
     detail: Option<String>,
     /// What the far end says of its refusal.
     warning: Option<String>,
@@ -77,6 +77,8 @@ struct Attempt {
     server: Option<SocketAddr>,
     /// The tag of its From: what comes for an earlier attempt does not count.
     tag: Option<String>,
+    /// It answers a challenge.
+    authorized: bool,
     /// Servers that failed.
     tried: Vec<SocketAddr>,
     /// A 3xx was followed, to a server that the trunk's name does not stand for.
@@ -109,7 +111,7 @@ impl ActiveCall {
             replaced: StreamStats::default(),
             negotiated: None,
             facts: EndFacts::default(),
-            described: false,
+            described: None,
             detail: None,
             warning: None,
             ring_timeout,
@@ -145,15 +147,16 @@ impl ActiveCall {
     /// The INVITE goes to this server, which is another one than those before.
     pub(super) fn goes_to(&mut self, server: SocketAddr) {
         let tried = std::mem::take(&mut self.attempt.tried);
-        self.attempt = Attempt { server: Some(server), tag: None, tried, redirected: false };
+        self.attempt = Attempt { server: Some(server), tried, ..Attempt::default() };
         let EndFacts { final_status, q850, retry_after, .. } = &mut self.facts;
         (*final_status, *q850, *retry_after) = (None, None, None);
-        self.described = false;
+        self.described = None;
         self.warning = None;
     }
 
     /// The INVITE was handed to a transport, with this tag in From.
-    pub(super) fn left_for(&mut self, server: Option<SocketAddr>, tag: String) {
+    pub(super) fn left_for(&mut self, server: Option<SocketAddr>, tag: String, authorized: bool) {
+        self.attempt.authorized = authorized;
         self.attempt.server = server.or(self.attempt.server);
         self.attempt.tag = Some(tag);
     }
@@ -210,7 +213,22 @@ impl ActiveCall {
 
     /// Whether the callee's end answered our offer with a description of its own.
     pub(super) fn is_described(&self) -> bool {
-        self.described
+        self.described.is_some()
+    }
+
+    /// Whether it spoke of SRTP there.
+    pub(super) fn is_described_with_srtp(&self) -> bool {
+        self.described == Some(true)
+    }
+
+    /// Whether the last INVITE answered a challenge.
+    pub(super) fn is_authorized(&self) -> bool {
+        self.attempt.authorized
+    }
+
+    /// Whether sound is held back.
+    pub(super) fn is_on_hold(&self) -> bool {
+        self.watch.on_hold
     }
 
     /// Whether a response said that the callee's end was reached.
@@ -223,12 +241,12 @@ impl ActiveCall {
         self.machine.answered_at().is_some()
     }
 
-    /// A response to an INVITE.
-    pub(super) fn response(&mut self, now: Instant, status: SipStatus, has_sdp: bool) {
-        self.described |= has_sdp;
+    /// A response to an INVITE; one that describes media says whether it speaks of SRTP.
+    pub(super) fn response(&mut self, now: Instant, status: SipStatus, described: Option<bool>) {
+        self.described = described.or(self.described);
         self.attempt.redirected |= (300..400).contains(&status.code);
         if status.code < 200 {
-            self.signal(now, Signal::Provisional { media: has_sdp && status.code > 100, status });
+            self.signal(now, Signal::Provisional { media: described.is_some() && status.code > 100, status });
         } else if !self.is_answered() {
             // A challenge that we answer is followed by another final response, which takes its place.
             self.facts.final_status = Some(status);

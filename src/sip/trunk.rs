@@ -329,10 +329,14 @@ impl Trunk {
         Ok(true)
     }
 
-    /// What to say of a challenge that could not be met.
-    pub(super) fn credentials_failed(&self) -> &'static str {
+    /// What to say of a challenge that could not be met; `answered` tells whether it came in spite of an answer.
+    pub(super) fn credentials_failed(&self, answered: bool) -> &'static str {
         if self.config.password.is_none() {
             "the trunk asks for a password and none is configured"
+        } else if !answered && self.config.realm.is_some() {
+            "the trunk asks for the password of another realm than the configured one, or for an unknown kind of digest"
+        } else if !answered {
+            "the trunk asks for a kind of authentication other than Digest by MD5, SHA-256 or SHA-512-256 with qop=auth"
         } else if self.config.realm.is_some() {
             "the trunk refused the user name or the password, or asked for another realm than the configured one"
         } else {
@@ -397,7 +401,7 @@ impl Trunk {
             (200..=299, None) => Registration::Unregistered,
             (401 | 407, _) => Registration::Failed {
                 status: Some(SipStatus::new(code, phrase)),
-                detail: self.credentials_failed().to_owned(),
+                detail: self.credentials_failed(true).to_owned(),
             },
             // PJSIP reports what never was on the wire as 408, 502 and 503 of its own.
             (code, error) => {

@@ -22,9 +22,9 @@ impl Control {
     fn event(&mut self, event: PjEvent) {
         let now = Instant::now();
         match event {
-            PjEvent::RequestSent { call_id, tag, method: Method::Invite, server, connection } => {
+            PjEvent::RequestSent { call_id, tag, method: Method::Invite, server, connection, authorized } => {
                 if let Some(call) = self.call_by_id(&call_id) {
-                    call.left_for(server, tag);
+                    call.left_for(server, tag, authorized);
                 }
                 if self.connections.carries(connection, &call_id) {
                     self.sent(now, &call_id);
@@ -173,13 +173,17 @@ impl Control {
                     let detail =
                         "the callee's end answered without SRTP, which this trunk requires".to_owned();
                     call.blame(LocalCause::SrtpRefused, Some(detail));
+                    if !last {
+                        // PJSUA has cancelled it. Should it be answered all the same, it is hung up on.
+                        call.ending(now);
+                    }
                 }
                 let answered = (200..300).contains(&status.code);
                 if status.code == 491 {
                     // Both ends offered at once (RFC 3261 §14.1): the owner of the Call-ID waits 2.1 to 4 s.
                     call.offer_again_at(now + Duration::from_millis(rand::random_range(210..=400) * 10));
                 }
-                call.response(now, status.clone(), has_sdp);
+                call.response(now, status.clone(), has_sdp.then_some(secure_media));
                 let predecessor = call.succession.predecessor.filter(|_| !call.is_answered());
                 // After our CANCEL a refusal is the far end's last word; a 200 that crossed it is followed by BYE.
                 if last && !answered && call.is_ending() && call.slot.is_none() {
@@ -195,6 +199,13 @@ impl Control {
 
     fn confirmed(&mut self, now: Instant, key: CallKey, media: Option<NegotiatedMedia>) {
         let Some(call) = self.calls.get_mut(&key) else { return };
+        if call.is_ending() {
+            // The answer crossed our CANCEL.
+            if let Some(Err(error)) = call.slot.map(|slot| self.instance.hang_up(slot)) {
+                tracing::debug!(target: "outdial::sip", %error, "hang-up refused: the call is over already");
+            }
+            return;
+        }
         let srtp_required = self.trunks[call.trunk].requires_srtp();
         let Some(media) = media else {
             if !call.is_described() {
@@ -218,6 +229,8 @@ impl Control {
             Answered { codec: media.codec.clone(), srtp: media.srtp.clone(), remote: media.remote };
         call.negotiated(media);
         call.signal(now, Signal::Answered(answered.clone()));
+        // An answer may put the call on hold at once (RFC 3264 §8.4): `sendonly`.
+        call.hold(now, call.is_on_hold());
         self.moved(now, key, answered);
     }
 
@@ -274,11 +287,15 @@ impl Control {
         let lost = self.failure_of_call(key);
         let (cause, detail) = match (final_code, code) {
             (Some(401 | 407), _) if !answered => {
-                let detail = self.trunks[call.trunk].credentials_failed().to_owned();
+                let detail = self.trunks[call.trunk].credentials_failed(call.is_authorized()).to_owned();
                 (LocalCause::AuthFailed, detail)
             }
             // Refused by the far end: it has said all there is to say.
             (Some(300..), _) if !answered => return,
+            (Some(200..=299), 488) if !answered && call.is_described_with_srtp() => {
+                let detail = "the callee's answer has no SRTP key for what was offered".to_owned();
+                (LocalCause::SrtpRefused, detail)
+            }
             (Some(200..=299), _) if !answered => {
                 let detail = format!("the callee's answer could not be used: {code} {phrase}");
                 let agreed = !matches!(code, 406 | 415 | 416 | 488);
