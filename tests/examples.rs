@@ -17,14 +17,19 @@ fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
     if !program.exists() {
-        let build = std::process::Command::new(env!("CARGO")).args(["build", "--example", name]).status();
+        let mut build = std::process::Command::new(env!("CARGO"));
+        build.args(["build", "--example", name]);
+        if cfg!(feature = "prometheus") {
+            build.args(["--features", "prometheus"]);
+        }
+        let build = build.status();
         assert!(build.unwrap().success(), "{name} was not built");
     }
     program
 }
 
-/// Runs an example with a sandbox, and returns what it said and what its callee heard, in seconds.
-async fn run(name: &str, arguments: &[&str]) -> (String, f64) {
+/// An example with a sandbox, and the folder of its configuration.
+async fn prepare(name: &str, arguments: &[&str]) -> (Command, Sandbox, tempfile::TempDir) {
     let sandbox =
         Sandbox::builder().speech(Speech::Flite).greeting(HELLO).reply(PARCEL).start().await.unwrap();
     let place = tempfile::tempdir().unwrap();
@@ -34,6 +39,12 @@ async fn run(name: &str, arguments: &[&str]) -> (String, f64) {
     std::fs::write(&config, text).unwrap();
     let mut command = Command::new(program(name));
     command.arg(&config).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    (command, sandbox, place)
+}
+
+/// Runs an example with a sandbox, and returns what it said and what its callee heard, in seconds.
+async fn run(name: &str, arguments: &[&str]) -> (String, f64) {
+    let (mut command, sandbox, _place) = prepare(name, arguments).await;
     let output = within(name, command.output()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -75,6 +86,44 @@ async fn own_pipeline_speaks_what_it_hears() {
     assert!(heard > 0.3, "{heard} s");
 }
 
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn metrics_are_scraped_during_a_call_and_after_it() {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+
+    let (mut command, sandbox, _place) = prepare("metrics", &["127.0.0.1:0", "+12025550100"]).await;
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = within("its address", said.next_line()).await.unwrap().unwrap();
+    let address = address.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics")).unwrap();
+    let scrape = async || {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let counted = async |sample: &str| loop {
+        let answer = scrape().await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains(outdial::metrics::CONTENT_TYPE));
+        assert!(answer.trim_end().ends_with("# EOF"), "{answer}");
+        if answer.contains(sample) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let active = "outdial_active_calls{trunk=\"test\",provider=\"sip\"} 1\n";
+    within("the call", counted(active)).await;
+    assert_eq!(within("its end", said.next_line()).await.unwrap().as_deref(), Some("ended: completed"));
+    let over = "outdial_attempts_total{trunk=\"test\",provider=\"sip\",reason=\"completed\"} 1\n";
+    within("the count", counted(over)).await;
+    let interrupt = Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status();
+    assert!(within("the interrupt", interrupt).await.unwrap().success());
+    assert!(within("the shutdown", child.wait()).await.unwrap().success());
+    sandbox.shutdown().await;
+}
+
 #[test]
 fn examples_fit_on_a_screen() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -85,5 +134,5 @@ fn examples_fit_on_a_screen() {
         assert!(lines < 80, "{}: {lines} lines", path.display());
         count += 1;
     }
-    assert!(count >= 4);
+    assert!(count >= 5);
 }

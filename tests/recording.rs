@@ -317,8 +317,8 @@ async fn words_have_their_times_and_none_is_kept_of_a_pause() {
     let cut = find("agent", &said.text);
     assert_eq!((&cut["outcome"], &cut["unplayed"]), (&"cleared".into(), &said.unplayed.as_str().into()));
     assert!(!said.unplayed.is_empty());
-    let at: String = cut["at"].as_str().unwrap().to_owned();
-    assert!(at.ends_with('Z') && at > lines[0]["answeredAt"].as_str().unwrap().to_owned());
+    let at = cut["at"].as_str().unwrap();
+    assert!(at.ends_with('Z') && at > lines[0]["answeredAt"].as_str().unwrap());
     drop(call);
     let (path_hash, sound_hash) = (hash(&path), hash(&sound));
     assert!(std::fs::read(&sound).unwrap().starts_with(b"OggS"));

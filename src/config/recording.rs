@@ -15,7 +15,7 @@ pub enum RecordingFormat {
     /// 16-bit PCM, sample for sample what was on the wire: 115 MB for an hour at 8 kHz.
     #[default]
     Wav,
-    /// Opus in Ogg (RFC 7845), a stream of its own for each side: some 17 MB for an hour at 8 kHz.
+    /// Opus in Ogg (RFC 7845), a stream of its own for each side: some 10 MB for an hour at 8 kHz.
     OggOpus,
 }
 

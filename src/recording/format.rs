@@ -73,6 +73,14 @@ impl SoundFile {
         self.file
     }
 
+    /// How many pairs are in the file when nothing more can be written.
+    pub(super) fn good_pairs(&self) -> u64 {
+        match &self.kind {
+            Kind::Wav(wav) => wav.good_pairs(),
+            Kind::Ogg(ogg) => ogg.good_pairs(),
+        }
+    }
+
     fn good_length(&self) -> u64 {
         match &self.kind {
             Kind::Wav(wav) => wav.good_length(),

@@ -37,8 +37,9 @@ pub(super) struct OggFile {
     held: Option<Vec<u8>>,
     packets: u64,
     pairs: u64,
-    /// Bytes of whole pages in the file.
+    /// Bytes of whole pages in the file, and pairs that can be played of them.
     good: u64,
+    good_pairs: u64,
 }
 
 impl OggFile {
@@ -59,6 +60,7 @@ impl OggFile {
             packets: 0,
             pairs: 0,
             good: 0,
+            good_pairs: 0,
         };
         let head = this.head();
         this.page(head, PacketWriteEndInfo::EndPage, 0)?;
@@ -102,6 +104,11 @@ impl OggFile {
         self.good
     }
 
+    /// How many pairs are in it then.
+    pub(super) fn good_pairs(&self) -> u64 {
+        self.good_pairs
+    }
+
     fn encode(&mut self, samples: &[u16]) -> Result<(), Fault> {
         let mut packet = Vec::with_capacity(MOST_BYTES);
         self.encoder.encode_to_vec(samples, &mut packet).map_err(fault)?;
@@ -127,6 +134,8 @@ impl OggFile {
         let pages = std::mem::take(self.pages.inner_mut());
         self.file.write_all(&pages)?;
         self.good += pages.len() as u64;
+        let played = (self.packets * self.rate.frame_len() as u64).saturating_sub(self.pre_skip);
+        self.good_pairs = played.min(self.pairs);
         Ok(())
     }
 

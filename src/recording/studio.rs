@@ -13,7 +13,7 @@ use super::session::{Commission, Session};
 
 /// How often it is looked what is to be written.
 const LOOK: Duration = Duration::from_millis(100);
-/// Encoding takes about a hundredth of a core for each call.
+/// Encoding Opus takes about a hundredth of a processor for each call.
 const MOST_THREADS: usize = 4;
 
 /// Writes recordings and transcripts on threads of its own, which start with the first call that is to be recorded and end

@@ -145,6 +145,7 @@ impl Tape {
     fn break_off(&mut self, fault: Fault) {
         let state = std::mem::replace(&mut self.state, State::Ended(None));
         if let State::Open(file) = state {
+            self.pairs = file.good_pairs();
             self.state = State::Ended(Some(file.abandon()));
         }
         self.fault = Some(fault);

@@ -61,6 +61,11 @@ impl WavFile {
     pub(super) fn good_length(&self) -> u64 {
         HEADER + self.pairs * PAIR
     }
+
+    /// How many pairs are in it then.
+    pub(super) fn good_pairs(&self) -> u64 {
+        self.pairs
+    }
 }
 
 fn fault(error: hound::Error) -> Fault {

@@ -96,6 +96,7 @@ fn a_file_without_its_end_can_be_played() {
     assert!(ogg.good_length() > begun && bytes.len() as u64 == ogg.good_length());
     let played = play(&bytes);
     assert!(!played.ended && (90_000..96_000).contains(&played.callee.len()), "{}", played.callee.len());
+    assert_eq!(ogg.good_pairs() * 6, played.callee.len() as u64);
 }
 
 #[test]
