@@ -46,9 +46,13 @@ impl Test {
         format!("{folder}{}.rs", self.file)
     }
 
-    /// The file, if it is one of pjsip-sys.
-    pub(crate) fn of_pjsip_sys(&self) -> Option<&str> {
-        (!self.file.contains('/')).then_some(&self.file)
+    /// The file, if it is one of this package.
+    pub(crate) fn of(&self, package: &str) -> Option<&str> {
+        match (package, self.file.split_once('/')) {
+            ("pjsip-sys", None) => Some(&self.file),
+            ("outdial", Some(("tests", file))) => Some(file),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_in(&self, source: &str) -> bool {
@@ -166,6 +170,11 @@ mod tests {
         assert!(!test("f", "one").is_in(source));
         assert_eq!(test("f", "x").path(), "pjsip-sys/tests/f.rs");
         assert_eq!(test("tests/f", "x").path(), "tests/f.rs");
+        assert_eq!((test("f", "x").of("pjsip-sys"), test("f", "x").of("outdial")), (Some("f"), None));
+        assert_eq!(
+            (test("tests/f", "x").of("pjsip-sys"), test("tests/f", "x").of("outdial")),
+            (None, Some("f"))
+        );
     }
 
     #[test]

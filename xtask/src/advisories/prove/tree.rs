@@ -22,8 +22,6 @@ pub(super) struct Tree {
 pub(super) struct LeftOut {
     name: String,
     dependent: Vec<String>,
-    /// What they change.
-    pub(super) files: BTreeSet<PathBuf>,
 }
 
 impl LeftOut {
@@ -71,9 +69,7 @@ impl Tree {
         let names: Vec<&str> = std::iter::once(name).chain(dependent.iter().map(String::as_str)).collect();
         let more = self.apply_without(&names)?;
         dependent.extend(more);
-        let mut files = self.files[name].clone();
-        files.extend(dependent.iter().flat_map(|name| self.files[name].iter().cloned()));
-        Ok(LeftOut { name: name.to_owned(), dependent, files })
+        Ok(LeftOut { name: name.to_owned(), dependent })
     }
 
     /// Makes the sources those without these patches.
