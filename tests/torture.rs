@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::noise::Noise;
 use common::phone::request;
 use common::stranger::{Received, Stranger};
 use common::{Phone, Story, trunk, within};
@@ -94,29 +95,6 @@ impl Held {
     }
 }
 
-/// Noise that is the same in each run.
-struct Noise(u32);
-
-impl Noise {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (self.0 >> 8) as usize % below.max(1)
-    }
-
-    /// A copy with a few bytes changed, taken out or put in.
-    fn damage(&mut self, input: &[u8]) -> Vec<u8> {
-        let mut copy = input.to_vec();
-        for _ in 0..=self.next(4) {
-            let at = self.next(copy.len());
-            let end = (at + self.next(12)).min(copy.len());
-            let some: Vec<u8> =
-                (0..self.next(12)).map(|_| b"\r\n:;,<>\"=@ \0\xff09aZ%"[self.next(18)]).collect();
-            copy.splice(at..end, some);
-        }
-        copy
-    }
-}
-
 /// Waits until what was sent before has been read: an OPTIONS behind it is answered.
 async fn has_read(socket: &UdpSocket, address: SocketAddr, number: usize) {
     let call = format!("has-read-{number}");
@@ -153,7 +131,7 @@ async fn has_read(socket: &UdpSocket, address: SocketAddr, number: usize) {
 async fn messages_of_strangers() {
     let held = Held::new("").await;
     let socket = UdpSocket::bind((trunk::loopback(201), 0)).await.unwrap();
-    let mut noise = Noise(1);
+    let mut noise = Noise::new(1);
     let messages = corpus("sip");
     let torture = messages.iter().filter(|(name, _)| name.starts_with("rfc4475-")).count();
     assert_eq!(torture, 49, "the messages of RFC 4475");
@@ -178,7 +156,7 @@ async fn packets_of_strangers() {
     let socket = UdpSocket::bind((trunk::loopback(201), 0)).await.unwrap();
     let ports = held.ports();
     assert!(ports.len() >= 5, "signalling, and RTP and RTCP of two calls: {ports:?}");
-    let mut noise = Noise(2);
+    let mut noise = Noise::new(2);
     for (name, input) in ["rtp", "srtp", "stun"].into_iter().flat_map(corpus) {
         println!("{name}");
         // The packets of an input stand one behind the other, as the fuzz target reads them.
@@ -202,7 +180,7 @@ async fn packets_of_strangers() {
 
 /// Descriptions that no call can come of, and some that one can.
 fn descriptions() -> Vec<Vec<u8>> {
-    let mut noise = Noise(3);
+    let mut noise = Noise::new(3);
     let seeds: Vec<_> =
         corpus("sdp").into_iter().map(|(_, text)| text).filter(|text| text.len() < 2_000).collect();
     let damaged: Vec<_> = seeds.iter().map(|text| noise.damage(text)).collect();

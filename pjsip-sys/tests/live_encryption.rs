@@ -33,8 +33,8 @@ fn is_active() -> bool {
     }
 }
 
-#[test]
-fn a_refused_offer_leaves_the_call_encrypted() {
+/// A call that is encrypted, as it must be, and its INVITE.
+fn encrypted_call() -> (Phone, Message) {
     let mut phone = Phone::new(false);
     // SAFETY: the account exists, its settings are copied; this thread makes all calls.
     unsafe {
@@ -49,7 +49,12 @@ fn a_refused_offer_leaves_the_call_encrypted() {
     phone.respond(&invite, "200 OK", &phone.contact(), &answer(1, &invite));
     phone.expect("ACK");
     assert!(is_active());
+    (phone, invite)
+}
 
+#[test]
+fn a_refused_offer_leaves_the_call_encrypted() {
+    let (mut phone, invite) = encrypted_call();
     let unknown = "a=crypto:1 x inline:AAAA".to_owned();
     let many: Vec<String> = (1..=66).map(|tag| format!("a=crypto:{tag} x inline:AAAA")).collect();
     for (version, crypto) in [(2, unknown), (3, many.join("\r\n"))] {
@@ -64,6 +69,28 @@ fn a_refused_offer_leaves_the_call_encrypted() {
     let reinvite = phone.expect("INVITE");
     assert!(reinvite.text.contains("RTP/SAVP"), "{}", reinvite.text);
     phone.respond(&reinvite, "200 OK", &phone.contact(), &answer(4, &reinvite));
+    phone.expect("ACK");
+    assert!(is_active());
+}
+
+#[test]
+fn a_refused_offer_of_another_line_does_not_keep_later_ones_out() {
+    let (mut phone, invite) = encrypted_call();
+    let good = answer(2, &invite);
+    // A line without keys, where there must be some.
+    phone.request("INVITE", &invite, true, "", &format!("{good}m=audio 4002 RTP/SAVP 0\r\n"));
+    phone.expect("SIP/2.0 488");
+    phone.request("ACK", &invite, true, "", "");
+    phone.rest();
+
+    phone.request("INVITE", &invite, true, "", &good);
+    phone.expect("SIP/2.0 200");
+    phone.request("ACK", &invite, true, "", "");
+    phone.rest();
+    // SAFETY: call 0 is the only one.
+    assert_eq!(unsafe { pjsua_call_reinvite(0, 0, ptr::null()) }, 0);
+    let reinvite = phone.expect("INVITE");
+    phone.respond(&reinvite, "200 OK", &phone.contact(), &answer(3, &reinvite));
     phone.expect("ACK");
     assert!(is_active());
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::stranger::Received;
-use super::within;
+use super::{srtp, within};
 
 /// A callee that answers at once. It ends with the test.
 pub struct FarEnd {
@@ -27,6 +27,12 @@ struct State {
     media: Option<SocketAddr>,
     direction: &'static str,
     version: u32,
+    /// Its sound is encrypted, and this is the number of its `a=crypto`: that of the offer (RFC 4568 section 5.1.2).
+    crypto: Option<u8>,
+    /// Media of the session so far: none goes away any more, it can only be declined (RFC 3264 section 8).
+    media_lines: usize,
+    /// The body of its next answer to an offer, in place of an SDP that is in order.
+    odd_answer: Option<Vec<u8>>,
     /// Header lines of its 200 to INVITE and UPDATE.
     headers: String,
     /// How it answers calls: with a 200, a refusal, or `180 Ringing` till it is told to pick up.
@@ -66,6 +72,9 @@ impl FarEnd {
             media: None,
             direction: "sendrecv",
             version: 1,
+            crypto: None,
+            media_lines: 1,
+            odd_answer: None,
             headers: String::new(),
             status: "200 OK",
             ringing: None,
@@ -101,6 +110,28 @@ impl FarEnd {
         self.with(|state| (state.direction, state.version) = (direction, state.version + 1));
     }
 
+    /// Its sound is encrypted.
+    pub fn encrypts(&self) {
+        self.with(|state| state.crypto = Some(1));
+    }
+
+    /// What its SDP says.
+    pub fn sdp(&self) -> String {
+        self.with(|state| sdp(state))
+    }
+
+    /// The next answer to a re-INVITE has this body.
+    pub fn answer_oddly(&self, body: Vec<u8>) {
+        self.with(|state| state.odd_answer = Some(body));
+    }
+
+    /// Sends an offer, right or wrong, by INVITE or UPDATE. Returns the final response, an INVITE's acknowledged.
+    pub async fn offer(&mut self, method: &str, body: &[u8]) -> Received {
+        let response = self.send(method, "Content-Type: application/sdp\r\n", body).await;
+        self.with(|state| state.media_lines = state.media_lines.max(response.media_lines()));
+        response
+    }
+
     /// Further header lines of its 200s.
     pub fn headers(&self, lines: &str) {
         self.with(|state| lines.clone_into(&mut state.headers));
@@ -128,7 +159,7 @@ impl FarEnd {
 
     /// Asks for the call to be moved, and returns the status of the answer.
     pub async fn refer(&mut self, refer_to: &str) -> String {
-        let response = self.send("REFER", &format!("Refer-To: {refer_to}\r\n"), "").await;
+        let response = self.send("REFER", &format!("Refer-To: {refer_to}\r\n"), b"").await;
         response.status().to_owned()
     }
 
@@ -192,13 +223,13 @@ impl FarEnd {
         let headers = format!(
             "Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag;version=2.0\r\n"
         );
-        let response = self.send("NOTIFY", &headers, &format!("SIP/2.0 {status}\r\n")).await;
+        let response = self.send("NOTIFY", &headers, format!("SIP/2.0 {status}\r\n").as_bytes()).await;
         assert!(response.status().starts_with("200"), "{}", response.status());
     }
 
     /// Hangs up.
     pub async fn bye(&mut self) {
-        self.send("BYE", "", "").await;
+        self.send("BYE", "", b"").await;
     }
 
     /// Waits for the next call and tells where its SDP wants the sound to.
@@ -213,23 +244,24 @@ impl FarEnd {
         let (sdp, headers) =
             self.with(|state| (sdp(state), state.headers.replace("refresher=uac", "refresher=uas")));
         let headers = format!("{headers}Content-Type: application/sdp\r\n");
-        let response = self.send("INVITE", &headers, &sdp).await;
+        let response = self.send("INVITE", &headers, sdp.as_bytes()).await;
         assert!(response.status().starts_with("200"), "{}", response.status());
         response.media().expect("an answer in the 200")
     }
 
     /// Sends a request within the dialog and returns its final response, acknowledged if it is an INVITE.
-    async fn send(&mut self, method: &str, headers: &str, body: &str) -> Received {
+    async fn send(&mut self, method: &str, headers: &str, body: &[u8]) -> Received {
         let (dialog, sequence) = self.with(|state| {
             state.sequence += 1;
             let last = state.dialogs.len().checked_sub(1).expect("a call is up");
             (state.dialogs[state.current.unwrap_or(last)].clone(), state.sequence)
         });
-        let message = message(method, sequence, &dialog, self.address, headers, body);
+        let branch = format!("{sequence}{method}");
+        let message = message(method, (sequence, &branch), &dialog, self.address, headers, body);
         let cseq = format!("{sequence} {method}");
         let transaction = async {
             loop {
-                self.socket.send_to(message.as_bytes(), dialog.from).await.expect("loopback");
+                self.socket.send_to(&message, dialog.from).await.expect("loopback");
                 let repeat = tokio::time::sleep(Duration::from_millis(500));
                 tokio::pin!(repeat);
                 loop {
@@ -247,8 +279,10 @@ impl FarEnd {
         };
         let response = within("the response", transaction).await;
         if method == "INVITE" {
-            let ack = self::message("ACK", sequence, &dialog, self.address, "", "");
-            self.socket.send_to(ack.as_bytes(), dialog.from).await.expect("loopback");
+            // The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).
+            let branch = if response.status().starts_with('2') { format!("{sequence}ACK") } else { branch };
+            let ack = self::message("ACK", (sequence, &branch), &dialog, self.address, "", b"");
+            self.socket.send_to(&ack, dialog.from).await.expect("loopback");
         }
         response
     }
@@ -313,8 +347,13 @@ fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Vec<Vec<
                 state.ringing = Some((message.clone(), from));
                 return (vec![message.respond(state.status, "", b"")], message.media());
             }
-            let sdp = sdp(state);
-            let answer = message.respond("200 OK", &state.headers, sdp.as_bytes());
+            let offered =
+                message.crypto(srtp::SUITE).and_then(|crypto| crypto.split(' ').next()?.parse().ok());
+            state.crypto = state.crypto.map(|number| offered.unwrap_or(number));
+            state.media_lines = state.media_lines.max(message.media_lines());
+            let odd = state.odd_answer.take_if(|_| !first);
+            let sdp = odd.unwrap_or_else(|| sdp(state).into_bytes());
+            let answer = message.respond("200 OK", &state.headers, &sdp);
             (vec![answer], message.media().filter(|_| first))
         }
         "CANCEL" => {
@@ -336,9 +375,13 @@ fn respond(state: &mut State, message: &Received, from: SocketAddr) -> (Vec<Vec<
 fn sdp(state: &State) -> String {
     let media = state.media.expect("the test says where its media is");
     let family = if media.is_ipv4() { "IP4" } else { "IP6" };
+    let profile = if state.crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let line = |number| format!("a=crypto:{number} {} {}\r\n", srtp::SUITE, srtp::OURS);
+    let crypto = state.crypto.map(line).unwrap_or_default();
+    let declined = format!("m=audio 0 {profile} 0\r\n").repeat(state.media_lines.saturating_sub(1));
     format!(
-        "v=0\r\no=- 1 {} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n\
-         a=rtpmap:0 PCMU/8000\r\na={}\r\n",
+        "v=0\r\no=- 1 {} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio {} {profile} 0\r\n\
+         a=rtpmap:0 PCMU/8000\r\n{crypto}a={}\r\n{declined}",
         state.version,
         media.port(),
         state.direction,
@@ -346,23 +389,25 @@ fn sdp(state: &State) -> String {
     )
 }
 
+/// The numbers are that of CSeq, and what the branch begins with.
 fn message(
     method: &str,
-    sequence: u32,
+    (sequence, branch): (u32, &str),
     dialog: &Dialog,
     us: SocketAddr,
     headers: &str,
-    body: &str,
-) -> String {
-    format!(
-        "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{sequence}{method}{}\r\nMax-Forwards: 70\r\n\
+    body: &[u8],
+) -> Vec<u8> {
+    let head = format!(
+        "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{branch}{}\r\nMax-Forwards: 70\r\n\
          From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {sequence} {method}\r\nContact: <sip:far@{us}>\r\n{headers}\
-         Content-Length: {}\r\n\r\n{body}",
+         Content-Length: {}\r\n\r\n",
         dialog.contact,
         dialog.call_id,
         dialog.ours,
         dialog.theirs,
         dialog.call_id,
         body.len(),
-    )
+    );
+    [head.as_bytes(), body].concat()
 }

@@ -6,11 +6,13 @@
 #![allow(dead_code, unreachable_pub, unused_imports)] // Every test binary uses another part of it.
 
 pub mod far_end;
+pub mod noise;
 pub mod phone;
 pub mod process;
 pub mod rtp;
 pub mod sipp;
 pub mod sound;
+pub mod srtp;
 pub mod story;
 pub mod stranger;
 pub mod trunk;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::sound::tone_share;
+use super::srtp::Srtp;
 use super::within;
 
 const FRAME: usize = 160;
@@ -36,6 +37,8 @@ struct Stream {
     sequence: u16,
     timestamp: u32,
     phase: usize,
+    /// Keys, where the sound is encrypted.
+    srtp: Option<Srtp>,
     /// The last that was heard, and how many packets in all.
     heard: Vec<i16>,
     packets: u64,
@@ -55,6 +58,7 @@ impl Rtp {
             sequence: 1,
             timestamp: 0,
             phase: 0,
+            srtp: None,
             heard: Vec::new(),
             packets: 0,
         };
@@ -84,6 +88,30 @@ impl Rtp {
         self.with(|stream| stream.to = to);
     }
 
+    /// Encrypts and decrypts from now on, by the two `a=crypto`.
+    pub fn encrypt(&self, ours: &str, theirs: &str) {
+        let srtp = Srtp::new(ours, theirs);
+        self.with(|stream| stream.srtp = Some(srtp));
+    }
+
+    /// Sends a packet as it is.
+    pub async fn send_raw(&self, packet: &[u8]) {
+        let to = self.with(|stream| stream.to);
+        self.socket.send_to(packet, to).await.expect("loopback");
+    }
+
+    /// Encrypts it, if the sound is encrypted, and sends it.
+    pub async fn send_sealed(&self, packet: &[u8]) {
+        // What cannot even be encrypted goes as it is.
+        let sealed = self.with(|stream| seal(stream, packet.to_vec()));
+        self.send_raw(&sealed).await;
+    }
+
+    /// The stream's next packet, for somebody else to send.
+    pub fn next_packet(&self) -> Vec<u8> {
+        self.with(|stream| packet(stream, stream.tone.unwrap_or_default()))
+    }
+
     /// Answers where packets come from, from now on.
     pub fn follow(&self) {
         self.with(|stream| stream.follows = true);
@@ -93,7 +121,8 @@ impl Rtp {
     pub async fn burst(&self, packets: usize) {
         let (packets, to) = self.with(|stream| {
             let tone = stream.tone.unwrap_or_default();
-            ((0..packets).map(|_| packet(stream, tone)).collect::<Vec<_>>(), stream.to)
+            let packets = (0..packets).map(|_| packet(stream, tone)).collect::<Vec<_>>();
+            (packets.into_iter().map(|packet| seal(stream, packet)).collect::<Vec<_>>(), stream.to)
         });
         for packet in packets {
             self.socket.send_to(&packet, to).await.expect("loopback");
@@ -179,13 +208,18 @@ async fn speak(socket: Arc<UdpSocket>, stream: Arc<Mutex<Stream>>) {
         let next = {
             let mut stream = stream.lock().expect("no test panics in here");
             let packet = stream.tone.map(|tone| packet(&mut stream, tone));
-            packet.map(|packet| (packet, stream.to))
+            packet.map(|packet| (seal(&mut stream, packet), stream.to))
         };
         if let Some((packet, to)) = next {
             // A peer that is gone shows in the test.
             let _ = socket.send_to(&packet, to).await;
         }
     }
+}
+
+fn seal(stream: &mut Stream, packet: Vec<u8>) -> Vec<u8> {
+    let sealed = stream.srtp.as_mut().and_then(|srtp| srtp.seal(&packet));
+    sealed.unwrap_or(packet)
 }
 
 fn packet(stream: &mut Stream, tone: f64) -> Vec<u8> {
@@ -207,7 +241,14 @@ async fn listen(socket: Arc<UdpSocket>, stream: Arc<Mutex<Stream>>) {
     let mut packet = [0; 2_048];
     while let Ok((length, from)) = socket.recv_from(&mut packet).await {
         let mut stream = stream.lock().expect("no test panics in here");
-        let Some(payload) = packet[..length].get(12..).filter(|_| packet[1] & 0x7f == 0) else { continue };
+        let opened = match stream.srtp.as_mut() {
+            Some(srtp) => srtp.open(&packet[..length]),
+            None => Some(packet[..length].to_vec()),
+        };
+        let Some(payload) = opened.as_ref().and_then(|packet| packet.get(12..)) else { continue };
+        if packet[1] & 0x7f != 0 {
+            continue;
+        }
         stream.packets += 1;
         if stream.follows {
             stream.to = from;

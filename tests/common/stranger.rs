@@ -66,6 +66,17 @@ impl Received {
         inside.map_or(contact, |(uri, _)| uri)
     }
 
+    /// The `a=crypto` of its SDP with this suite.
+    pub fn crypto(&self, suite: &str) -> Option<&str> {
+        let mut lines = self.text.lines().filter_map(|line| line.strip_prefix("a=crypto:"));
+        lines.find(|crypto| crypto.split(' ').nth(1) == Some(suite))
+    }
+
+    /// How many media its SDP has.
+    pub fn media_lines(&self) -> usize {
+        self.text.lines().filter(|line| line.starts_with("m=")).count()
+    }
+
     /// Where the SDP wants the sound to.
     pub fn media(&self) -> Option<SocketAddr> {
         let line = |prefix: &str| self.text.lines().find_map(|line| line.strip_prefix(prefix));
