@@ -1,16 +1,17 @@
 /*
  * The load rig for races in C: this process calls itself, and everything happens at once.
  *
- * The threads are those of outdial: one polls PJSIP, PJMEDIA's worker receives, clocks move the frames of pinned
- * streams; the first argument adds workers of PJSUA. Calls last from no time to a second, some are renegotiated, both
- * ends hang up when chance says so, and a stranger floods every media port with RTP and RTCP all the while.
+ * The threads are those of outdial: one polls PJSIP and asks for counters, clocks read the transports of pinned streams
+ * (c/rtp_transport.c) and move their frames, as src/pj/clock.rs does; the first argument adds workers of PJSUA. Calls
+ * last from no time to a second, some are renegotiated, both ends hang up when chance says so, and a stranger floods
+ * every media port with RTP and RTCP all the while.
  *
  *     rig [workers] [calls]
  *
  * `cargo xtask test --tsan` builds it with ThreadSanitizer, which has to see all code: hence no Rust in it.
  */
 #include <arpa/inet.h>
-#include <pjsua-lib/pjsua.h>
+#include "../c/shim.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +31,19 @@ enum { TOGETHER = 40, CLOCKS = 2, STREAMS = 4 * TOGETHER, LONGEST_FRAME = 48 * 6
 
 /* --- The clocks' streams --------------------------------------------------------------------- */
 
+/* The clock's grain, and the frames after which it reads RTCP, which comes every few seconds. */
+enum { SLOT_MS = 5, FRAMES_PER_CONTROL = 50 };
+
+/* References of the group locks of a stream and of the transport under it. Who has the lock of all may put one into an
+ * empty place, which the clock then has for itself until it empties it. The clock takes no lock while it serves: that
+ * would order what is not ordered in outdial. */
 struct pinned {
-    pjmedia_port *port;
-    unsigned ticks; /* until the clock lets go */
+    pjmedia_port *_Atomic port; /* NULL in an empty place */
+    pjmedia_stream *stream;
+    pjmedia_transport *transport;
+    unsigned period, next; /* in slots */
+    unsigned control_in;
+    unsigned frames; /* until the clock lets go */
 };
 
 static struct pinned streams[CLOCKS][STREAMS];
@@ -40,6 +51,9 @@ static pthread_mutex_t streams_lock = PTHREAD_MUTEX_INITIALIZER;
 static pj_pool_t *port_pool;
 static pthread_mutex_t chance_lock = PTHREAD_MUTEX_INITIALIZER;
 static int over;
+/* RTP and RTCP that the clocks have read. */
+static _Thread_local unsigned packets;
+static unsigned received;
 
 static int is_over(void)
 {
@@ -58,27 +72,71 @@ static unsigned chance(unsigned below)
     return value % below;
 }
 
+/* Empties its place. */
+static void let_go(struct pinned *pinned)
+{
+    pj_grp_lock_t *of_stream = pinned->port->grp_lock, *of_transport = pinned->transport->grp_lock;
+
+    pthread_mutex_lock(&streams_lock);
+    pinned->port = NULL;
+    pthread_mutex_unlock(&streams_lock);
+    pj_grp_lock_dec_ref(of_stream);
+    pj_grp_lock_dec_ref(of_transport);
+}
+
 static void on_stream_created2(pjsua_call_id call, pjsua_on_stream_created_param *param)
 {
     static unsigned next;
+    struct pinned *place = NULL;
+    pjmedia_transport *transport = pjsys_rtp_transport_of(param->stream);
     pjmedia_port *port;
     unsigned i, clock;
 
     PJ_UNUSED_ARG(call);
     CHECK(pjmedia_stream_get_port(param->stream, &port));
+    if (!transport) {
+        fprintf(stderr, "the stream's transport is not ours\n");
+        exit(2);
+    }
+    pjsys_rtp_transport_set_symmetric(transport, chance(4) != 0);
     pthread_mutex_lock(&streams_lock);
     clock = next++ % CLOCKS;
-    for (i = 0; i < STREAMS && streams[clock][i].port; ++i)
-        ;
-    if (i < STREAMS) {
-        pj_grp_lock_add_ref(port->grp_lock);
-        streams[clock][i].port = port;
+    for (i = 0; i < STREAMS && !place; ++i) {
+        if (!streams[clock][i].port)
+            place = &streams[clock][i];
+    }
+    if (place) {
+        place->stream = param->stream;
+        place->transport = transport;
+        place->period = PJMEDIA_PIA_SPF(&port->info) * 1000 / PJMEDIA_PIA_SRATE(&port->info) / SLOT_MS;
+        place->next = chance(place->period);
+        place->control_in = 0;
         /* Some are let go before their call is over, some long after. */
-        streams[clock][i].ticks = 1 + chance(200);
+        place->frames = 1 + chance(50);
+        pj_grp_lock_add_ref(port->grp_lock);
+        place->port = port;
     }
     pthread_mutex_unlock(&streams_lock);
+    if (!place)
+        pj_grp_lock_dec_ref(transport->grp_lock);
     CHECK(pjmedia_null_port_create(port_pool, 8000, 1, 160, 16, &param->port));
     param->destroy_port = PJ_TRUE;
+}
+
+static void serve(struct pinned *pinned)
+{
+    pj_int16_t samples[LONGEST_FRAME] = {0};
+    pjmedia_frame frame = {.type = PJMEDIA_FRAME_TYPE_AUDIO, .buf = samples};
+    pj_bool_t control = pinned->control_in == 0;
+    pjmedia_port *port = pinned->port;
+
+    pinned->control_in = (control ? FRAMES_PER_CONTROL : pinned->control_in) - 1;
+    packets += pjsys_rtp_transport_poll(pinned->transport, control);
+    frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
+    pjmedia_port_get_frame(port, &frame);
+    frame.type = PJMEDIA_FRAME_TYPE_AUDIO;
+    frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
+    pjmedia_port_put_frame(port, &frame);
 }
 
 static void *tick(void *argument)
@@ -86,40 +144,51 @@ static void *tick(void *argument)
     struct pinned *own = argument;
     pj_thread_desc description;
     pj_thread_t *thread;
-    static const struct timespec slot = {0, 5000000};
+    static const struct timespec slot_time = {0, SLOT_MS * 1000000};
+    unsigned slot;
 
     pj_bzero(description, sizeof(description));
     CHECK(pj_thread_register("clock", description, &thread));
-    while (!is_over()) {
+    for (slot = 0; !is_over(); ++slot) {
         unsigned i;
 
         for (i = 0; i < STREAMS; ++i) {
-            pj_int16_t samples[LONGEST_FRAME] = {0};
-            pjmedia_frame frame = {0};
-            pjmedia_port *port;
+            struct pinned *pinned = &own[i];
 
-            pthread_mutex_lock(&streams_lock);
-            port = own[i].port;
-            pthread_mutex_unlock(&streams_lock);
-            if (!port)
+            if (!pinned->port || slot % pinned->period != pinned->next)
                 continue;
-            frame.type = PJMEDIA_FRAME_TYPE_AUDIO;
-            frame.buf = samples;
-            frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
-            pjmedia_port_get_frame(port, &frame);
-            frame.type = PJMEDIA_FRAME_TYPE_AUDIO;
-            frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
-            pjmedia_port_put_frame(port, &frame);
-            if (--own[i].ticks == 0) {
-                pj_grp_lock_dec_ref(port->grp_lock);
-                pthread_mutex_lock(&streams_lock);
-                own[i].port = NULL;
-                pthread_mutex_unlock(&streams_lock);
-            }
+            pjsys_rtp_transport_prefetch(pinned->transport);
+            pjsys_stream_prefetch(pinned->stream);
+            pjsys_stream_prefetch_behind(pinned->stream);
+            serve(pinned);
+            if (--pinned->frames == 0)
+                let_go(pinned);
         }
-        nanosleep(&slot, NULL);
+        nanosleep(&slot_time, NULL);
     }
+    __atomic_add_fetch(&received, packets, __ATOMIC_RELAXED);
     return NULL;
+}
+
+/* What the control thread of outdial asks of a stream that a clock serves at the same time. */
+static void ask(void)
+{
+    struct pinned *any = &streams[chance(CLOCKS)][chance(STREAMS / 4)];
+    pjmedia_rtcp_stat counted;
+    pjmedia_stream *stream;
+    pjmedia_port *port;
+
+    pthread_mutex_lock(&streams_lock);
+    port = any->port;
+    stream = any->stream;
+    if (port)
+        pj_grp_lock_add_ref(port->grp_lock);
+    pthread_mutex_unlock(&streams_lock);
+    if (!port)
+        return;
+    pjmedia_stream_get_stat(stream, &counted);
+    pjsys_stream_missing(stream);
+    pj_grp_lock_dec_ref(port->grp_lock);
 }
 
 /* --- The stranger ---------------------------------------------------------------------------- */
@@ -272,6 +341,7 @@ int main(int count, char **arguments)
         else
             pjsua_handle_events(5);
         meddle();
+        ask();
     }
     pjsua_call_hangup_all();
     for (i = 0; i < 600 && pjsua_call_get_count(); ++i) {
@@ -280,15 +350,18 @@ int main(int count, char **arguments)
         else
             pjsua_handle_events(20);
     }
-    printf("%u calls, %u not made, %u left\n", made, refused, pjsua_call_get_count());
     __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
     pthread_join(stranger, NULL);
     for (i = 0; i < CLOCKS; ++i)
         pthread_join(clocks[i], NULL);
     for (i = 0; i < CLOCKS * STREAMS; ++i) {
         if (streams[0][i].port)
-            pj_grp_lock_dec_ref(streams[0][i].port->grp_lock);
+            let_go(&streams[0][i]);
     }
+    printf("%u calls, %u not made, %u left, %u packets received\n", made, refused, pjsua_call_get_count(), received);
+    /* Silence would hide every race of what receives. */
+    if (!received)
+        return 2;
     pj_pool_release(port_pool);
     CHECK(pjsua_destroy2(PJSUA_DESTROY_NO_NETWORK));
     return 0;
