@@ -68,6 +68,36 @@ fn jitter_survives_the_wrap_of_uptime_times_rate() {
 }
 
 #[test]
+fn timestamps_that_begin_anew_are_no_jitter() {
+    const RATE: u64 = 8_000;
+    let _lib = Lib::new();
+    let mut session = session(RATE as u32);
+    let mut seq = 0;
+    let mut packet = |timestamp: u32| {
+        seq += 1;
+        // SAFETY: the session is initialised.
+        unsafe { pjmedia_rtcp_rx_rtp(&mut *session, seq, timestamp, 160) };
+        session.jitter >> 4
+    };
+    // Packets whose timestamps are their time of arrival, and so many samples besides.
+    let timely = |besides: u32| ((now() / 1_000 * RATE / 1_000_000) as u32).wrapping_add(besides);
+    let mut last = 0;
+    // Four minutes ahead, and two back: each would be a jitter of seconds.
+    for besides in [0, 2_000_000, 1_000_000] {
+        for _ in 0..60 {
+            last = timely(besides);
+            let jitter = packet(last);
+            assert!(jitter < RATE as u32, "{jitter} of {RATE} samples per second, {besides} besides");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+    // Half a second late is late: a sixteenth of it (RFC 3550 A.8).
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let jitter = packet(last + 160);
+    assert!(jitter >= 200, "{jitter} samples");
+}
+
+#[test]
 fn negative_cumulative_loss_is_no_loss() {
     let report = |lost: [u8; 3]| {
         let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1, 0];
