@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = OWED)]
     owed: usize,
     /// Leave each patch out, build and run its tests: those that begin with these numbers, else all. The first time
-    /// it compiles everything; all patches together take a quarter of an hour
+    /// it compiles everything; all patches, one after the other, take an hour
     #[arg(long, value_name = "NNNN", num_args = 0..)]
     prove: Option<Vec<String>>,
 }
