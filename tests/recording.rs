@@ -383,8 +383,8 @@ fn other_process(place: &Path, limit: &str) -> Command {
 #[tokio::test]
 async fn a_full_disk_ends_the_recording_and_not_the_call() {
     let (place, sandbox) = place().await;
-    // 192 KB: six seconds of two sides at 8 kHz. The ledger has less by then.
-    let mut command = other_process(place.path(), "ulimit -f 384;");
+    // 512 KB: sixteen seconds of two sides at 8 kHz. The ledger grows four times more slowly and begins with more.
+    let mut command = other_process(place.path(), "ulimit -f 1024;");
     let output =
         within("the process", tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -396,7 +396,7 @@ async fn a_full_disk_ends_the_recording_and_not_the_call() {
     let (callee, agent) = sides(&path);
     let bytes = std::fs::metadata(&path).unwrap().len();
     assert_eq!((callee.len() as u64, agent.len()), ((bytes - 44) / 4, callee.len()));
-    assert!((150_000..=196_608).contains(&bytes), "{bytes} bytes");
+    assert!((450_000..=524_288).contains(&bytes), "{bytes} bytes");
     let events = events(place.path());
     let [recorded] = of(&events, "voice.call.recorded")[..] else { panic!("{events:#?}") };
     assert_eq!((&recorded["fault"], &recorded["sha256"]), (&"disk_full".into(), &hash(&path).into()));
