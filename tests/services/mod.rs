@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod log;
+pub mod realtime;
 pub mod tls;
 pub mod websocket;
 
