@@ -6,14 +6,15 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{Caller, FarEnd, Phone, Rtp, trunk, within};
-use outdial::call::EndedBy;
+use outdial::call::{EndReason, EndedBy};
 use outdial::sip::Registration;
+use outdial_sandbox::Sandbox;
 use tokio::net::UdpSocket;
 
 const INSIDE: &str = "10.99.0.2";
@@ -92,7 +93,7 @@ impl Network {
         command.args(["netns", "exec", &format!("{}-{place}", self.name)]);
         command.arg(std::env::current_exe().expect("this binary has a path"));
         command.args(["--exact", test, "--ignored", "--nocapture"]);
-        command.stdout(Stdio::piped()).spawn().expect("ip is there")
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ip is there")
     }
 }
 
@@ -185,4 +186,89 @@ async fn calls_work_behind_a_translation_with_and_without_knowing_the_address() 
     let told: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(output.status.success() && said.contains("all is well"), "{said}\nthe far end: {told:#?}");
     assert!(far.wait().unwrap().success(), "{told:#?}");
+}
+
+/// A callee over TCP, until it is killed.
+#[tokio::test]
+#[ignore = "the far end, in a namespace of its own"]
+async fn the_far_end_over_tcp() {
+    let at = SocketAddr::new(OUTSIDE.parse().unwrap(), SIP);
+    let _sandbox = Sandbox::builder().udp(None).tcp(at).tls(None).start().await.unwrap();
+    println!("ready");
+    std::future::pending().await
+}
+
+/// Whether the kernel has a connection from here to the far end, alive as far as it knows.
+fn is_connected() -> bool {
+    let IpAddr::V4(far) = OUTSIDE.parse().unwrap() else { panic!("IPv4") };
+    // Numbers of the machine's own byte order; 01 is ESTABLISHED.
+    let line = format!(" {:08X}:{SIP:04X} 01 ", u32::from_ne_bytes(far.octets()));
+    std::fs::read_to_string("/proc/self/net/tcp").expect("Linux").contains(&line)
+}
+
+#[tokio::test]
+#[ignore = "the endpoint, in a namespace of its own"]
+async fn the_endpoint_over_tcp() {
+    let config = format!(
+        "[endpoint]\nbind = \"{INSIDE}\"\n[trunks.{}]\nserver = \"{OUTSIDE}\"\ntransport = \"tcp\"\n\
+         codecs = [\"pcmu\"]\nkeep_alive = \"1s\"\nregister = true\nuser = \"sandbox\"\n{}\n",
+        trunk::NAME,
+        trunk::password("sandbox"),
+    );
+    let phone = Phone::start(&config).await;
+    // It keeps its connection, which PJSIP would close when nothing has used it for half a minute.
+    phone.registration(|state| matches!(state, Registration::Registered { .. })).await;
+    let call = phone.dial("+12025550116").await;
+    within("the answer", call.answered()).await.unwrap();
+    assert!(is_connected());
+    println!("talking");
+    // From now on nothing is heard, as of a firewall that has forgotten the connection.
+    let given_up = async {
+        while is_connected() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within("the end of the connection", given_up).await;
+    assert!(call.end().is_none(), "the call does not end with its connection: {:?}", call.end());
+    println!("given up");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    // There is a way again: another connection takes both a new call and the goodbye of the old one.
+    let other = phone.dial("+12025550116").await;
+    within("the answer", other.answered()).await.unwrap();
+    for call in [other, call] {
+        let end = within("the end", call.hangup()).await;
+        assert_eq!((end.reason, end.ended_by), (EndReason::Completed, EndedBy::Local), "{end:?}");
+    }
+    phone.shutdown().await;
+    println!("all is well");
+}
+
+/// A connection that has died without a word is given up long before the kernel would (TCP_USER_TIMEOUT, RFC 5482), and the
+/// call over it goes on.
+#[tokio::test]
+async fn a_connection_that_died_in_a_call_is_replaced() {
+    let network = Network::new();
+    let mut far = network.run("out", "the_far_end_over_tcp");
+    let mut ready = BufReader::new(far.stdout.take().unwrap()).lines();
+    assert!(ready.by_ref().map_while(Result::ok).any(|line| line.contains("ready")), "no far end");
+    let mut inside = network.run("in", "the_endpoint_over_tcp");
+    let mut lines = BufReader::new(inside.stdout.take().unwrap()).lines();
+    let firewall = |what: &str| {
+        shell(&format!("ip netns exec {}-nat iptables {what} FORWARD -p tcp -j DROP", network.name));
+    };
+    let mut told = Vec::new();
+    for line in lines.by_ref().map_while(Result::ok) {
+        if line.contains("talking") {
+            firewall("-I");
+        } else if line.contains("given up") {
+            firewall("-D");
+            inside.stdin.take().unwrap().write_all(b"\n").unwrap();
+        }
+        told.push(line);
+    }
+    let status = inside.wait().unwrap();
+    far.kill().unwrap();
+    far.wait().unwrap();
+    assert!(status.success() && told.iter().any(|line| line.contains("all is well")), "{told:#?}");
 }
