@@ -88,10 +88,6 @@ impl Scene {
         let event = |line| serde_json::from_str::<Value>(line).unwrap()["event"].take();
         text.lines().skip(1).map(event).collect()
     }
-
-    async fn invites(&self) -> usize {
-        self.trunk.count("INVITE")
-    }
 }
 
 /// The transfers in the records: whose wish, where to, what came of it.
@@ -128,7 +124,8 @@ async fn the_call_goes_on_with_whoever_it_is_moved_to() {
     assert_eq!((end.reason, end.ended_by), (EndReason::Completed, EndedBy::Local));
     let words = Story::of(&scene.call).await.words();
     assert!(words.starts_with("initiated answered transfer-100 moved held"), "{words}");
-    assert_eq!((scene.trunk.count("BYE"), scene.invites().await), (1, 2));
+    assert_eq!(scene.trunk.calls(), 2);
+    scene.trunk.got("BYE").await;
 
     let (folder, talk) = (scene.folder.path().to_owned(), end.talk_time);
     within("the shutdown", scene.outdial.shutdown(Shutdown::HangUp)).await;
@@ -150,7 +147,7 @@ async fn nothing_is_dialled_where_nobody_permits_it() {
     let mut scene = Scene::new("", "").await;
     assert_eq!(scene.trunk.refer(OTHER).await, "603 Decline");
     scene.caller.hears(FIRST).await;
-    assert_eq!(scene.invites().await, 1);
+    assert_eq!(scene.trunk.calls(), 1);
     within("the end", scene.call.hangup()).await;
     let events = scene.records().await;
     assert_eq!(transfers(&events), ["callee +1***0177 refused"]);
@@ -179,7 +176,7 @@ async fn a_forbidden_target_is_refused_at_once() {
         assert_eq!(scene.trunk.refer(target).await, "603 Decline", "{target}");
     }
     scene.caller.hears(FIRST).await;
-    assert_eq!((scene.invites().await, scene.trunk.count("NOTIFY")), (1, 0));
+    assert_eq!((scene.trunk.calls(), scene.trunk.count("NOTIFY")), (1, 0));
     // The same call may be moved where it may.
     assert_eq!(scene.trunk.refer(OTHER).await, "202 Accepted");
     scene.second.send_to(scene.trunk.called().await);
@@ -203,7 +200,7 @@ async fn a_rule_that_refuses_the_second_call_leaves_the_first() {
         ["100 Trying active", "503 Service Unavailable terminated"]
     );
     scene.caller.hears(FIRST).await;
-    assert_eq!(scene.invites().await, 1);
+    assert_eq!(scene.trunk.calls(), 1);
     within("the end", scene.call.hangup()).await;
     Story::of(&scene.call)
         .await
@@ -237,7 +234,7 @@ async fn a_target_that_is_busy_leaves_the_first_call_and_may_be_tried_twice_more
     };
     within("the outcome", told).await;
     assert_eq!(scene.trunk.told()[7], "603 Decline terminated");
-    assert_eq!(scene.invites().await, 4);
+    assert_eq!(scene.trunk.calls(), 4);
     within("the end", scene.call.hangup()).await;
     let events = scene.records().await;
     assert_eq!((count(&events, "voice.call.start"), count(&events, "voice.call.end")), (4, 4));

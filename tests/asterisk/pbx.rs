@@ -44,6 +44,7 @@ pub const OTHER_CODEC_BY_REINVITE: &str = "+12025550155";
 pub const OTHER_CODEC_BY_UPDATE: &str = "+12025550156";
 pub const TRANSFERS_US_TO_ECHO: &str = "+12025550154";
 pub const PLAYED: &str = "+12025550160";
+pub const PLAYED_TOO: &str = "+12025550161";
 
 /// Where the peers are kept, as `cargo xtask peers` decides it.
 pub fn folder() -> PathBuf {

@@ -9,8 +9,8 @@ use super::common::wire::Wire;
 use super::common::{Sipp, Story, sound, within};
 use super::manager::Manager;
 use super::pbx::{
-    self, ANOTHER_ANSWERS, DIRECT, ECHO, OTHER_CODEC_BY_REINVITE, OTHER_CODEC_BY_UPDATE, PLAYED, Row, SPOKEN,
-    account, one, rows, through_kamailio, to_asterisk,
+    self, ANOTHER_ANSWERS, DIRECT, ECHO, OTHER_CODEC_BY_REINVITE, OTHER_CODEC_BY_UPDATE, PLAYED, PLAYED_TOO,
+    Row, SPOKEN, account, one, rows, through_kamailio, to_asterisk,
 };
 use super::played::Player;
 
@@ -197,8 +197,8 @@ async fn a_session_interval_that_is_too_brief() {
 #[tokio::test]
 async fn both_ends_hold_at_once() {
     let phone = one(&plain(&to_asterisk("udp"), "alice")).await;
-    let mut player = Player::new("tests").await;
-    let call = phone.dial(PLAYED).await;
+    let mut player = Player::new("crossing").await;
+    let call = phone.dial(PLAYED_TOO).await;
     let played = player.call().await;
     played.answer().await;
     within("the answer", call.answered()).await.unwrap();

@@ -1,5 +1,6 @@
 //! A far end whose dialog and media a test steers: registrar and callee over UDP, by messages that are made here.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -193,6 +194,14 @@ impl FarEnd {
             }
         };
         within("the last NOTIFY", told).await
+    }
+
+    /// How many calls came.
+    pub fn calls(&self) -> usize {
+        self.with(|state| {
+            let invites = state.seen.iter().filter(|(seen, _)| seen == "INVITE");
+            invites.map(|(_, invite)| invite.header("Call-ID")).collect::<HashSet<_>>().len()
+        })
     }
 
     /// How many requests of this kind came.
