@@ -11,6 +11,7 @@ mod error;
 pub mod gate;
 mod locate;
 mod moving;
+mod redirect;
 mod referral;
 mod registration;
 mod stun;

@@ -42,6 +42,16 @@ async fn a_redirect_is_refused_unless_it_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_not_followed_where_we_may_not_call() {
+    // Without a number in international form, as a request of the far end's choice, and as no SIP address.
+    for target in ["sip:911@127.0.0.1:9", "sip:x@127.0.0.1:9?Replaces=1", "tel:+12025550177"] {
+        let contact = format!("Contact: <{target}>");
+        let story = refused("refuse", "302 Moved Temporarily", &contact, "allow_redirects = true").await;
+        story.assert("initiated trying ended", "failed by remote: 302 Moved Temporarily");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_followed_where_it_is_allowed() {
     let sipp = Sipp::serve("redirect-followed").await;
     let phone = Phone::start(&trunk::plain(sipp.address(), "allow_redirects = true")).await;

@@ -123,7 +123,9 @@ pub struct TrunkConfig {
     pub ring_timeout: Duration,
     /// How long a call may last from its answer. Default 2 h.
     pub talk_limit: Duration,
-    /// Whether a redirect (3xx) is followed. It can point anywhere, and at the trunk's expense. Default false.
+    /// Whether a redirect (3xx) is followed, at most five times in a call. It can point to any host, and the call is at the
+    /// trunk's expense: a target that is a telephone number must be one in international form that the rules permit, and
+    /// no emergency, premium-rate or satellite number. Default false.
     pub allow_redirects: bool,
     /// First digits of the numbers that a callee may have the call moved to (REFER, RFC 3515); `+` alone for every number
     /// that the rules permit. The call goes on with whoever answers there, at the trunk's expense. Emergency,

@@ -251,11 +251,37 @@ unsafe extern "C" fn on_call_transfer_status(
 
 unsafe extern "C" fn on_call_redirected(
     call: sys::pjsua_call_id,
-    _target: *const sys::pjsip_uri,
+    target: *const sys::pjsip_uri,
     _event: *const sys::pjsip_event,
 ) -> sys::pjsip_redirect_op {
-    let allowed = key_of(call).and_then(offer::of).is_some_and(|settings| settings.allow_redirects);
-    if allowed { sys::PJSIP_REDIRECT_ACCEPT_REPLACE } else { sys::PJSIP_REDIRECT_STOP }
+    let mut verdict = sys::PJSIP_REDIRECT_STOP;
+    guarded("on_call_redirected", || {
+        let settings = key_of(call).and_then(offer::of);
+        let Some(consent) = settings.as_ref().and_then(|settings| settings.redirects.as_ref()) else {
+            return;
+        };
+        let mut text = [0_u8; 512];
+        // SAFETY: PJSUA passes an address that is alive during the callback; it is printed into an array of that size.
+        let length = unsafe {
+            let context = sys::PJSIP_URI_IN_CONTACT_HDR;
+            sys::pjsys_uri_print(
+                context,
+                target.cast(),
+                text.as_mut_ptr().cast(),
+                text.len() as sys::pj_size_t,
+            )
+        };
+        let text = usize::try_from(length).ok().and_then(|length| text.get(..length));
+        let target = text.map(String::from_utf8_lossy).unwrap_or_default();
+        let target = target.trim_start_matches('<').trim_end_matches('>');
+        verdict = if consent.is_given(target) {
+            sys::PJSIP_REDIRECT_ACCEPT_REPLACE
+        } else {
+            // The next one of several, if there is one.
+            sys::PJSIP_REDIRECT_REJECT
+        };
+    });
+    verdict
 }
 
 unsafe extern "C" fn on_reg_state2(account: sys::pjsua_acc_id, info: *mut sys::pjsua_reg_info) {

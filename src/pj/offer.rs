@@ -22,8 +22,8 @@ pub(crate) struct CallSettings {
     pub(crate) ptime: Duration,
     /// Whether keys may come, and go, as telephone events (RFC 4733).
     pub(crate) telephone_events: bool,
-    /// Whether a 3xx may be followed (RFC 3261 §8.1.3.4).
-    pub(crate) allow_redirects: bool,
+    /// Says which redirects are followed (RFC 3261 §8.1.3.4); without it none.
+    pub(crate) redirects: Option<Consent>,
     /// Says where the callee may have the call moved to (REFER); without it nowhere.
     pub(crate) consent: Option<Consent>,
 }

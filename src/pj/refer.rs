@@ -16,7 +16,7 @@ use super::event::{CallKey, PjEvent, emit};
 use super::instance::Instance;
 use super::{offer, wire};
 
-/// Says whether a call may be moved to what a Refer-To header says. It is asked on the control thread, in the middle of a
+/// Says whether a call may go where the far end wants it: to what a Refer-To header says, or a redirect. It is asked on the control thread, in the middle of a
 /// callback: it must not wait.
 #[derive(Clone)]
 pub(crate) struct Consent(Arc<dyn Fn(&str) -> bool + Send + Sync>);
@@ -24,6 +24,10 @@ pub(crate) struct Consent(Arc<dyn Fn(&str) -> bool + Send + Sync>);
 impl Consent {
     pub(crate) fn new(ask: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
+    }
+
+    pub(crate) fn is_given(&self, target: &str) -> bool {
+        self.0(target)
     }
 }
 
@@ -62,7 +66,7 @@ pub(super) unsafe extern "C" fn on_call_tsx_state(
         let consent = offer::of(key).and_then(|settings| settings.consent.clone());
         // One at a time.
         let busy = subscriptions().iter().any(|(other, _)| *other == key);
-        let agreed = !busy && consent.is_some_and(|consent| consent.0(&target));
+        let agreed = !busy && consent.is_some_and(|consent| consent.is_given(&target));
         // SAFETY: as above.
         let taken = agreed && unsafe { take(key, transaction, refer) };
         emit(PjEvent::Referred { key, target, taken });

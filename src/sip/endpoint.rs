@@ -256,6 +256,7 @@ impl DialProvider for Endpoint {
             return Err(error);
         }
         let invite = Invite {
+            to: request.to.clone(),
             target: route.trunk.request_uri(&request.to),
             from: Some(route.trunk.from_value(
                 route.caller_id.as_ref(),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::StartError;
 use super::locate::Query;
 use super::registration::{Insistence, Registration};
-use super::{referral, stun};
+use super::{redirect, referral, stun};
 use crate::call::SipStatus;
 use crate::config::{Codec, Config, DtmfMethod, Pem, Server, Srtp, Transport, TrunkConfig};
 use crate::pj::{
@@ -262,7 +262,7 @@ impl Trunk {
             codecs: codecs.collect(),
             ptime: self.config.ptime,
             telephone_events: self.config.dtmf != DtmfMethod::Inband,
-            allow_redirects: self.config.allow_redirects,
+            redirects: None,
             consent: None,
         }
     }
@@ -270,6 +270,11 @@ impl Trunk {
     /// The number that a callee's Refer-To names.
     pub(super) fn referred_to(&self, refer_to: &str) -> Option<E164> {
         referral::number(refer_to, &self.config.number_format)
+    }
+
+    /// Says which redirects of a call to this number are followed; `None` for none.
+    pub(super) fn redirects(&self, dialled: &E164, witness: Option<Arc<dyn Witness>>) -> Option<Consent> {
+        redirect::consent(&self.config, dialled, witness)
     }
 
     /// Says where callees may have their calls moved to; `None` for nowhere.

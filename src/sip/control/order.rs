@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::call::{CallId, CallLog, Command};
 use crate::pj::{CallKey, CallMedia};
-use crate::provider::{Departure, DialError, Shutdown};
+use crate::provider::{Departure, DialError, E164, Shutdown};
 use crate::sip::StartError;
 use crate::sip::trunk::TrunkSetup;
 
@@ -39,6 +39,8 @@ pub(in crate::sip) struct DialOrder {
 
 /// What the INVITE says.
 pub(in crate::sip) struct Invite {
+    /// The number, and how its trunk writes it.
+    pub(in crate::sip) to: E164,
     pub(in crate::sip) target: String,
     pub(in crate::sip) from: Option<String>,
     pub(in crate::sip) headers: Vec<(String, String)>,

@@ -102,7 +102,8 @@ impl Control {
         };
         let witness = call.departure.witness().filter(|_| call.succession.predecessor.is_none());
         let consent = witness.and_then(|witness| trunk.consent(Arc::clone(witness)));
-        let settings = CallSettings { consent, ..trunk.call_settings() };
+        let redirects = trunk.redirects(&call.invite.to, call.departure.witness().map(Arc::clone));
+        let settings = CallSettings { redirects, consent, ..trunk.call_settings() };
         match self.instance.make_call(&outbound, settings) {
             Ok(slot) => call.slot = Some(slot),
             Err(error) => {
