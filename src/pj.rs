@@ -23,6 +23,7 @@ mod offer;
 mod record;
 mod refer;
 mod resolver;
+mod round;
 mod strings;
 mod thread;
 mod transport;

@@ -29,7 +29,7 @@ pub(crate) const TYPES: &[&str] = &[
 ];
 
 /// Constants, which cost nothing and call nothing.
-pub(crate) const CONSTANTS: &[&str] = &["(PJ|PJSUA|PJSIP|PJMEDIA)_.*"];
+pub(crate) const CONSTANTS: &[&str] = &["(PJ|PJSUA|PJSIP|PJMEDIA|PJSYS)_.*"];
 
 /// Of pjlib and pjlib-util, DNS and STUN included.
 pub(crate) const PJLIB: &[&str] = &[
@@ -207,6 +207,7 @@ pub(crate) const PJMEDIA: &[&str] = &[
     "pjmedia_stream_get_stat",
     "pjmedia_stream_get_stat_jbuf",
     "pjmedia_stream_info_from_sdp",
+    "pjmedia_stream_prefetch",
     "pjmedia_stream_set_dtmf_callback",
     "pjmedia_stream_start",
     "pjmedia_transport_loop_create",

@@ -30,7 +30,7 @@ pub(crate) fn libraries(context: &Context) -> Result<(), String> {
     let mut shim = compiler(context);
     shim.warnings(true);
     shim.files(
-        ["pool_debug", "prefetch", "random", "rtp_source", "rtp_transport", "shim"]
+        ["pool_debug", "prefetch", "random", "rtp_round", "rtp_source", "rtp_transport", "shim"]
             .map(|name| context.package.join(format!("c/{name}.c"))),
     );
 

@@ -3,16 +3,9 @@
 #ifndef PJSIP_SYS_PREFETCH_H
 #define PJSIP_SYS_PREFETCH_H
 
-#include <pjmedia.h>
-#include <pjmedia/stream_common.h>
+#include <pjlib.h>
 
-/* Asks for `size` bytes. */
+/* Asks for `size` bytes. Reads nothing. */
 void pjsys_prefetch(const void *data, pj_size_t size);
-
-/* Asks for what serving a stream needs of its own record. Reads nothing of it. */
-void pjsys_stream_prefetch(const pjmedia_stream *stream);
-
-/* Asks for what that record points to: channels, jitter buffer, locks. */
-void pjsys_stream_prefetch_behind(const pjmedia_stream *stream);
 
 #endif

@@ -1,252 +1,12 @@
 #include "rtp_transport.h"
 
 #include "prefetch.h"
-#include "rtp_source.h"
+#include "rtp_socket.h"
 
 #include <pjlib.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
-#include <time.h>
-
-/* Packets taken at a time: more than 32 in 20 ms are no telephone call, and wait in the socket's buffer, or are lost
- * there. */
-#define MOST 32
-/* A far end that sent one packet to each of so many polls is even: the next one is expected at the next poll. */
-#define EVEN 50
-/* What has waited for longer than the packets are apart has another one behind it. */
-#define LONG_WAIT_NS 20000000
-
-/* Who gets the packets. */
-struct listener {
-    void *user_data;
-    pj_grp_lock_t *owner;
-    void (*rtp)(void *, void *, pj_ssize_t);
-    void (*rtp2)(pjmedia_tp_cb_param *);
-    void (*rtcp)(void *, void *, pj_ssize_t);
-};
-
-struct rtp_transport {
-    pjmedia_transport base;
-    pj_pool_t *pool;
-    pjmedia_sock_info sockets;
-    unsigned media_options;
-    pj_bool_t offers_mux;
-    atomic_bool running;
-    atomic_flag polled;
-    /* Polls in a row that found one RTP packet; whoever has `polled` has it too. */
-    unsigned even;
-    /* Guards all below: the control thread attaches and detaches, a media thread receives and sends. It is never held
-     * during a callback or a system call. */
-    pthread_mutex_t mutex;
-    struct listener listener;
-    pj_bool_t mux;
-    struct pjsys_rtp_source source;
-    pj_sockaddr rem_rtcp;
-    unsigned addr_len;
-    /* Where packets came from last; zero since the last attach, until one came. */
-    pj_sockaddr src_rtp;
-    pj_sockaddr src_rtcp;
-    unsigned src_rtcp_count;
-};
-
-static struct rtp_transport *of(pjmedia_transport *tp)
-{
-    return (struct rtp_transport *)tp;
-}
-
-/* --- Time of arrival -------------------------------------------------------------------------------------------- */
-
-static _Thread_local pj_uint64_t arrival;
-
-pj_status_t pjsys_arrival_timestamp(pj_timestamp *ts)
-{
-    if (!arrival)
-        return pj_get_timestamp(ts);
-    ts->u64 = arrival;
-    return PJ_SUCCESS;
-}
-
-static pj_int64_t nanoseconds(const struct timespec *time)
-{
-    return (pj_int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
-static pj_uint64_t monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (pj_uint64_t)nanoseconds(&now);
-}
-
-/* How long a packet was in its socket: the kernel's stamps are of the wall clock. */
-static pj_int64_t waited_for(struct msghdr *message)
-{
-    struct cmsghdr *control;
-    for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
-        if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_TIMESTAMPNS) {
-            struct timespec stamp, wall;
-            pj_memcpy(&stamp, CMSG_DATA(control), sizeof(stamp));
-            clock_gettime(CLOCK_REALTIME, &wall);
-            return nanoseconds(&wall) - nanoseconds(&stamp);
-        }
-    }
-    return 0;
-}
-
-/* --- Receiving -------------------------------------------------------------------------------------------------- */
-
-static pj_bool_t is_set(const pj_sockaddr *addr)
-{
-    return addr->addr.sa_family == PJ_AF_INET || addr->addr.sa_family == PJ_AF_INET6;
-}
-
-static struct listener take_listener(struct rtp_transport *self)
-{
-    struct listener listener;
-    pthread_mutex_lock(&self->mutex);
-    listener = self->listener;
-    if (listener.owner)
-        pj_grp_lock_add_ref(listener.owner);
-    pthread_mutex_unlock(&self->mutex);
-    return listener;
-}
-
-static void release_listener(const struct listener *listener)
-{
-    if (listener->owner)
-        pj_grp_lock_dec_ref(listener->owner);
-}
-
-/* The far end sends from elsewhere: answer there. */
-static void switch_rtp(struct rtp_transport *self, const pj_sockaddr *src, pj_uint64_t now)
-{
-    pthread_mutex_lock(&self->mutex);
-    pjsys_rtp_source_moved(&self->source, now);
-    if (self->mux) {
-        pj_sockaddr_cp(&self->rem_rtcp, src);
-    } else if (!is_set(&self->src_rtcp)) {
-        /* As long as RTCP has not been heard, it is expected next to it. */
-        pj_sockaddr_cp(&self->rem_rtcp, src);
-        pj_sockaddr_set_port(&self->rem_rtcp, (pj_uint16_t)(pj_sockaddr_get_port(src) + 1));
-    }
-    pthread_mutex_unlock(&self->mutex);
-}
-
-static void deliver_rtp(struct rtp_transport *self, const struct listener *listener, void *packet, pj_ssize_t size,
-                        pj_sockaddr *src)
-{
-    pj_uint64_t now = arrival ? arrival : monotonic();
-    enum pjsys_rtp_verdict verdict;
-
-    pthread_mutex_lock(&self->mutex);
-    verdict = pjsys_rtp_source_judge(&self->source, src, packet, (pj_size_t)size, now);
-    if (verdict != PJSYS_RTP_DROP)
-        pj_sockaddr_cp(&self->src_rtp, src);
-    pthread_mutex_unlock(&self->mutex);
-    if (verdict == PJSYS_RTP_DROP)
-        return;
-    if (listener->rtp2) {
-        pjmedia_tp_cb_param param;
-        pj_bzero(&param, sizeof(param));
-        param.user_data = listener->user_data;
-        param.pkt = packet;
-        param.size = size;
-        /* The stream has a rule of its own, which ten packets of a stranger satisfy: it is asked only where ours is, and
-         * its word then says that the packet was authentic. */
-        param.src_addr = verdict == PJSYS_RTP_MOVE ? src : NULL;
-        listener->rtp2(&param);
-        if (verdict == PJSYS_RTP_MOVE && param.rem_switch)
-            switch_rtp(self, src, now);
-    } else if (listener->rtp) {
-        listener->rtp(listener->user_data, packet, size);
-    }
-}
-
-static void deliver_rtcp(struct rtp_transport *self, const struct listener *listener, void *packet, pj_ssize_t size,
-                         pj_sockaddr *src)
-{
-    pj_bool_t known;
-
-    pthread_mutex_lock(&self->mutex);
-    known = pjsys_rtp_source_is_host(&self->source, src) || pj_sockaddr_cmp(&self->rem_rtcp, src) == 0;
-    pthread_mutex_unlock(&self->mutex);
-    if (!known)
-        return;
-    if (listener->rtcp)
-        listener->rtcp(listener->user_data, packet, size);
-    pthread_mutex_lock(&self->mutex);
-    pj_sockaddr_cp(&self->src_rtcp, src);
-    if (!is_set(&self->rem_rtcp) || pj_sockaddr_cmp(&self->rem_rtcp, src) == 0) {
-        self->src_rtcp_count = 0;
-    } else if (++self->src_rtcp_count >= PJMEDIA_RTCP_NAT_PROBATION_CNT) {
-        self->src_rtcp_count = 0;
-        pj_sockaddr_cp(&self->rem_rtcp, src);
-    }
-    pthread_mutex_unlock(&self->mutex);
-}
-
-typedef void deliver(struct rtp_transport *, const struct listener *, void *, pj_ssize_t, pj_sockaddr *);
-
-/* With `even` looks behind a packet only if that one has waited: to find nothing costs half of what a packet costs. */
-static unsigned receive(struct rtp_transport *self, pj_sock_t socket, const struct listener *listener,
-                        deliver *deliver, pj_bool_t even)
-{
-    char packet[PJMEDIA_MAX_MTU];
-    char control[CMSG_SPACE(sizeof(struct timespec))];
-    pj_sockaddr source;
-    struct iovec part = {packet, sizeof(packet)};
-    unsigned count;
-
-    for (count = 0; count < MOST;) {
-        struct msghdr message = {.msg_name = &source,
-                                 .msg_namelen = sizeof(source),
-                                 .msg_iov = &part,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control,
-                                 .msg_controllen = sizeof(control)};
-        pj_int64_t waited;
-        ssize_t length = recvmsg((int)socket, &message, MSG_DONTWAIT);
-        if (length < 0)
-            break;
-        ++count;
-        /* What does not fit is no packet of ours. Keep-alive packets may be empty. */
-        if ((message.msg_flags & MSG_TRUNC) || !is_set(&source))
-            continue;
-        /* It was detached by a callback, or meanwhile. */
-        if (!atomic_load_explicit(&self->running, memory_order_acquire))
-            break;
-        waited = waited_for(&message);
-        arrival = monotonic() - (pj_uint64_t)waited;
-        deliver(self, listener, packet, length, &source);
-        arrival = 0;
-        if (even && waited < LONG_WAIT_NS)
-            break;
-    }
-    return count;
-}
-
-unsigned pjsys_rtp_transport_poll(pjmedia_transport *tp, pj_bool_t rtcp)
-{
-    struct rtp_transport *self = of(tp);
-    struct listener listener;
-    unsigned count;
-
-    if (!atomic_load_explicit(&self->running, memory_order_acquire))
-        return 0;
-    if (atomic_flag_test_and_set_explicit(&self->polled, memory_order_acquire))
-        return 0;
-    listener = take_listener(self);
-    count = receive(self, self->sockets.rtp_sock, &listener, &deliver_rtp, self->even >= EVEN);
-    self->even = count == 1 ? PJ_MIN(self->even + 1, EVEN) : 0;
-    if (rtcp)
-        count += receive(self, self->sockets.rtcp_sock, &listener, &deliver_rtcp, PJ_FALSE);
-    release_listener(&listener);
-    atomic_flag_clear_explicit(&self->polled, memory_order_release);
-    return count;
-}
 
 void pjsys_rtp_transport_prefetch(const pjmedia_transport *tp)
 {
@@ -346,7 +106,8 @@ static void detach(pjmedia_transport *tp, void *user_data)
     pthread_mutex_unlock(&self->mutex);
 }
 
-static pj_status_t send_to(pj_sock_t socket, const void *packet, pj_size_t size, const pj_sockaddr *to, unsigned len)
+pj_status_t pjsys_rtp_socket_send(pj_sock_t socket, const void *packet, pj_size_t size, const pj_sockaddr *to,
+                                  unsigned len)
 {
     /* Sound is worth nothing later: what cannot be sent now is not sent. */
     if (sendto((int)socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)to, len) >= 0)
@@ -358,6 +119,7 @@ static pj_status_t send_rtp(pjmedia_transport *tp, const void *packet, pj_size_t
 {
     struct rtp_transport *self = of(tp);
     pj_sockaddr to;
+    pj_status_t status;
     unsigned len;
 
     if (!atomic_load_explicit(&self->running, memory_order_acquire))
@@ -366,7 +128,9 @@ static pj_status_t send_rtp(pjmedia_transport *tp, const void *packet, pj_size_t
     to = self->source.now.address;
     len = self->addr_len;
     pthread_mutex_unlock(&self->mutex);
-    return send_to(self->sockets.rtp_sock, packet, size, &to, len);
+    if (pjsys_rtp_round_keep(self, packet, size, &to, len, &status))
+        return status;
+    return pjsys_rtp_socket_send(self->sockets.rtp_sock, packet, size, &to, len);
 }
 
 static pj_status_t send_rtcp2(pjmedia_transport *tp, const pj_sockaddr_t *addr, unsigned addr_len, const void *packet,
@@ -388,7 +152,7 @@ static pj_status_t send_rtcp2(pjmedia_transport *tp, const pj_sockaddr_t *addr, 
         pj_memcpy(&to, addr, PJ_MIN(addr_len, sizeof(to)));
         len = addr_len;
     }
-    return send_to(mux ? self->sockets.rtp_sock : self->sockets.rtcp_sock, packet, size, &to, len);
+    return pjsys_rtp_socket_send(mux ? self->sockets.rtp_sock : self->sockets.rtcp_sock, packet, size, &to, len);
 }
 
 static pj_status_t send_rtcp(pjmedia_transport *tp, const void *packet, pj_size_t size)
@@ -546,7 +310,7 @@ pj_status_t pjsys_rtp_transport_attach(pjmedia_endpt *endpt, const char *name, c
     }
     pthread_mutex_init(&self->mutex, NULL);
     atomic_init(&self->running, 0);
-    atomic_flag_clear(&self->polled);
+    atomic_init(&self->round, NULL);
     self->source.symmetric = PJ_TRUE;
     pj_grp_lock_add_ref(self->base.grp_lock);
     pj_grp_lock_add_handler(self->base.grp_lock, pool, self, &on_destroy);

@@ -21,15 +21,7 @@ pjmedia_transport *pjsys_rtp_transport_of(pjmedia_stream *stream);
  * says otherwise. */
 void pjsys_rtp_transport_set_symmetric(pjmedia_transport *tp, pj_bool_t symmetric);
 
-/* Delivers the RTP packets that have come, and with `rtcp` the RTCP packets too, on this thread. Returns how many.
- * None while another thread does so: the old stream and the new one of a call may share the transport for a moment. */
-unsigned pjsys_rtp_transport_poll(pjmedia_transport *tp, pj_bool_t rtcp);
-
-/* Asks for what the poll reads. */
+/* Asks for what a round (rtp_round.h) reads first. */
 void pjsys_rtp_transport_prefetch(const pjmedia_transport *tp);
-
-/* Stands in for pj_get_timestamp in RTCP's bookkeeping: during the delivery of a packet it is the time of its
- * arrival, so that jitter is the network's and not that of our polling. */
-pj_status_t pjsys_arrival_timestamp(pj_timestamp *ts);
 
 #endif

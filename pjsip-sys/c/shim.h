@@ -14,6 +14,7 @@
 
 #include "pool_debug.h"
 #include "prefetch.h"
+#include "rtp_round.h"
 #include "rtp_source.h"
 #include "rtp_transport.h"
 

@@ -28,11 +28,15 @@ fn voice(rate: usize, from: usize, count: usize) -> Vec<i16> {
 
 /// What is heard of so many packets, by packet, if the network loses those for which `lost` says so.
 fn heard(format: &[&str], lost: impl Fn(usize) -> bool) -> Vec<Vec<i16>> {
-    received(format, lost).0
+    received(format, lost, |_| {}).0
 }
 
-/// What is heard, and what the listener has counted.
-fn received(format: &[&str], lost: impl Fn(usize) -> bool) -> (Vec<Vec<i16>>, pjmedia_rtcp_stat) {
+/// What is heard, and what the listener has counted. `before` is done to it before each packet and each frame.
+fn received(
+    format: &[&str],
+    lost: impl Fn(usize) -> bool,
+    before: fn(&Side),
+) -> (Vec<Vec<i16>>, pjmedia_rtcp_stat) {
     let lib = Lib::new();
     let endpoint = media_endpoint(&lib);
     let network = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -45,10 +49,12 @@ fn received(format: &[&str], lost: impl Fn(usize) -> bool) -> (Vec<Vec<i16>>, pj
     let frames = (0..PACKETS).map(|number| {
         speaker.say(&mut voice(rate, number * speaker.samples, speaker.samples));
         let length = network.recv(&mut packet).unwrap();
+        before(&listener);
         if !lost(number) {
             network.send_to(&packet[..length], listener.rtp).unwrap();
             while listener.poll() == 0 {}
         }
+        before(&listener);
         listener.hear()
     });
     let frames = frames.collect();
@@ -127,9 +133,17 @@ fn jitter_of_opus_is_counted_in_units_of_its_48_khz() {
     // The network brings each packet at once: 20 ms before it is due after the one before, less what coding takes.
     let early = 20.0;
     for (name, format) in [("PCMU", PCMU), ("G.722", G722), ("Opus", OPUS_AT_16_KHZ)] {
-        let (_, counted) = received(format, |_| false);
+        let (_, counted) = received(format, |_| false, |_| {});
         let jitter = f64::from(counted.rx.jitter.last) / 1_000.0;
         assert!(jitter < early * 1.5, "{name}: {jitter} ms");
         assert!(jitter > early * 0.5, "{name}: {jitter} ms");
+    }
+}
+
+#[test]
+fn a_stream_is_the_same_after_a_prefetch() {
+    for format in [PCMU, G722, OPUS] {
+        let usual = heard(format, every);
+        assert_eq!(received(format, every, Side::prefetch).0, usual, "{format:?}");
     }
 }

@@ -113,9 +113,17 @@ impl Rig {
         }
     }
 
+    /// A round of this transport alone; how many packets have come.
     fn poll(&self, rtcp: bool) -> u32 {
         // SAFETY: the transport lives, and this thread is known to PJLIB.
-        unsafe { pjsys_rtp_transport_poll(self.transport, pj_bool_t::from(rtcp)) }
+        unsafe {
+            let round = pjsys_rtp_round_create();
+            let count = pjsys_rtp_round_read(round, self.transport, pj_bool_t::from(rtcp));
+            pjsys_rtp_round_deliver(round, 0);
+            pjsys_rtp_round_end(round);
+            pjsys_rtp_round_destroy(round);
+            count
+        }
     }
 
     fn send(&self, packet: &[u8]) {
@@ -145,7 +153,7 @@ fn received(socket: &UdpSocket) -> Vec<u8> {
 }
 
 #[test]
-fn packets_are_delivered_by_the_poll_and_by_nothing_else() {
+fn packets_are_delivered_by_a_round_and_by_nothing_else() {
     let rig = Rig::new();
     rig.attach();
     for first in *b"abcdefghijkl" {
@@ -181,7 +189,7 @@ fn what_came_for_the_session_before_is_not_heard_in_the_next() {
 }
 
 #[test]
-fn a_packet_has_the_time_of_its_arrival_and_not_of_the_poll() {
+fn a_packet_has_the_time_of_its_arrival_and_not_of_the_reading() {
     let rig = Rig::new();
     rig.attach();
     rig.peer.send_to(b"a", rig.rtp).unwrap();
@@ -288,5 +296,105 @@ fn what_has_waited_is_read_with_all_that_is_behind_it() {
     }
     assert_eq!(rig.poll(false), 3, "it is not even any more");
     seen();
+    rig.destroy();
+}
+
+/// What a stream sends while its transport takes part in a round leaves at the end of it, and in order.
+#[test]
+fn what_is_sent_in_a_round_leaves_at_its_end() {
+    let rig = Rig::new();
+    rig.attach();
+    rig.peer.set_nonblocking(true).unwrap();
+    // SAFETY: the transport lives until the end of the round, and this thread is known to PJLIB.
+    unsafe {
+        let round = pjsys_rtp_round_create();
+        pjsys_rtp_round_read(round, rig.transport, 0);
+        // More than a round keeps.
+        for number in 0..=99 {
+            rig.send(&[number; 400]);
+        }
+        let kept = (0..=99).find(|_| rig.peer.recv(&mut [0; 400]).is_err()).unwrap();
+        assert!((1..100).contains(&kept), "{kept} packets left early");
+        pjsys_rtp_round_end(round);
+        pjsys_rtp_round_destroy(round);
+        for number in kept..=99 {
+            let mut packet = [0; 401];
+            assert_eq!(rig.peer.recv(&mut packet).unwrap(), 400);
+            assert_eq!(packet[..400], [number; 400]);
+        }
+    }
+    rig.send(b"after it");
+    rig.peer.set_nonblocking(false).unwrap();
+    assert_eq!(received(&rig.peer), b"after it");
+    rig.destroy();
+}
+
+/// What another thread sends through the transport meanwhile leaves at once.
+#[test]
+fn a_round_keeps_what_its_own_thread_sends() {
+    let rig = Rig::new();
+    rig.attach();
+    // SAFETY: as above; the other thread only sends.
+    unsafe {
+        let round = pjsys_rtp_round_create();
+        pjsys_rtp_round_read(round, rig.transport, 0);
+        let (transport, send) = (rig.transport as usize, rig.operations().send_rtp.unwrap());
+        let sent = std::thread::spawn(move || send(transport as *mut _, b"other".as_ptr().cast(), 5));
+        assert_eq!(sent.join().unwrap(), 0);
+        assert_eq!(received(&rig.peer), b"other");
+        pjsys_rtp_round_end(round);
+        pjsys_rtp_round_destroy(round);
+    }
+    rig.destroy();
+}
+
+/// The old stream and the new one of a call share a transport: their threads' rounds do not read it at the same time.
+#[test]
+fn a_transport_takes_part_in_one_round_at_a_time() {
+    let rig = Rig::new();
+    rig.attach();
+    // SAFETY: as above.
+    unsafe {
+        let round = pjsys_rtp_round_create();
+        rig.peer.send_to(b"a", rig.rtp).unwrap();
+        assert_eq!(pjsys_rtp_round_read(round, rig.transport, 0), 1);
+        rig.peer.send_to(b"b", rig.rtp).unwrap();
+        let transport = rig.transport as usize;
+        let read = std::thread::spawn(move || {
+            let other = pjsys_rtp_round_create();
+            let count = pjsys_rtp_round_read(other, transport as *mut _, 0);
+            pjsys_rtp_round_deliver(other, 0);
+            pjsys_rtp_round_end(other);
+            pjsys_rtp_round_destroy(other);
+            count
+        });
+        assert_eq!(read.join().unwrap(), 0);
+        pjsys_rtp_round_deliver(round, 0);
+        pjsys_rtp_round_end(round);
+        pjsys_rtp_round_destroy(round);
+    }
+    assert_eq!(seen(), b"a");
+    assert_eq!(rig.poll(false), 1);
+    assert_eq!(seen(), b"b");
+    rig.destroy();
+}
+
+/// A packet that is detached before it is delivered is nobody's.
+#[test]
+fn what_was_read_is_not_delivered_to_who_is_gone() {
+    let rig = Rig::new();
+    rig.attach();
+    // SAFETY: as above.
+    unsafe {
+        let round = pjsys_rtp_round_create();
+        rig.peer.send_to(b"a", rig.rtp).unwrap();
+        assert_eq!(pjsys_rtp_round_read(round, rig.transport, 0), 1);
+        rig.operations().detach.unwrap()(rig.transport, ptr::null_mut());
+        pjsys_rtp_round_deliver(round, 0);
+        pjsys_rtp_round_deliver(round, 1);
+        pjsys_rtp_round_end(round);
+        pjsys_rtp_round_destroy(round);
+    }
+    assert_eq!(seen(), b"");
     rig.destroy();
 }

@@ -9,6 +9,9 @@ use super::SampleRate;
 /// How long a [`Frame`] lasts, in milliseconds.
 pub const FRAME_MS: u32 = 20;
 
+/// Samples of the longest frame: 20 ms at 48 kHz.
+pub(super) const MOST_SAMPLES: usize = 48 * FRAME_MS as usize;
+
 /// 20 ms of the callee's voice at the application rate, from a [`Listener`](super::Listener).
 ///
 /// A clone shares the samples, so that a recorder and a transcriber can have the same frame at no cost.

@@ -23,7 +23,7 @@ const LOW_BLOCK: usize = 80;
 /// [`block_in`](Self::block_in) samples gives exactly [`block_out`](Self::block_out) samples, for ever.
 ///
 /// The filter is a linear-phase windowed sinc in polyphase form. It delays the sound by half a block: 5 ms where one
-/// side is 8 kHz, 2.5 ms where the lower rate is 16 kHz, 1.7 ms where it is 24 kHz. A stream keeps two blocks and
+/// side is 8 kHz, 2.5 ms where the lower rate is 16 kHz, 1.7 ms where it is 24 kHz. A stream keeps one block and
 /// nothing else, the coefficients are everybody's: with hundreds of calls the memory that each of them touches costs
 /// more than the arithmetic. Measured figures are in `docs/audio.md`.
 pub struct Resampler {
@@ -32,8 +32,8 @@ pub struct Resampler {
     to: SampleRate,
     block_in: usize,
     block_out: usize,
-    /// The block before, and behind it the block that is converted, for each of the filter's kinds of input sample.
-    kinds: Box<[f32]>,
+    /// The block before, by the filter's kinds of input sample.
+    before: Box<[i16]>,
     at_rest: bool,
 }
 
@@ -49,8 +49,8 @@ impl Resampler {
         let block = |rate: SampleRate| LOW_BLOCK * rate.hz() as usize / low.hz() as usize;
         let (block_in, block_out) = (block(from), block(to));
         let filter = Filter::between(from, to);
-        let kinds = vec![0.0; 2 * block_in].into();
-        Self { filter, from, to, block_in, block_out, kinds, at_rest: true }
+        let before = vec![0; block_in].into();
+        Self { filter, from, to, block_in, block_out, before, at_rest: true }
     }
 
     /// The rate of what goes in.
@@ -91,16 +91,31 @@ impl Resampler {
             return;
         }
         self.at_rest = silent;
+        // As much room as the two blocks need: it is cleared each time.
+        match 2 * self.block_in {
+            ..=320 => self.convert::<320>(input, output),
+            _ => self.convert::<960>(input, output),
+        }
+    }
+
+    fn convert<const ROOM: usize>(&mut self, input: &[i16], output: &mut [i16]) {
         let down = self.filter.down;
-        let old = self.block_in / down;
-        for (kind, samples) in self.kinds.chunks_exact_mut(2 * old).enumerate() {
-            let (before, now) = samples.split_at_mut(old);
-            before.copy_from_slice(now);
-            for (to, &from) in now.iter_mut().zip(input.iter().skip(kind).step_by(down)) {
+        let len = self.block_in / down;
+        let mut room = [0.0; ROOM];
+        let kinds = &mut room[..2 * self.block_in];
+        let each = kinds.chunks_exact_mut(2 * len).zip(self.before.chunks_exact_mut(len));
+        for (kind, (samples, kept)) in each.enumerate() {
+            let (before, now) = samples.split_at_mut(len);
+            for (to, &from) in before.iter_mut().zip(kept.iter()) {
                 *to = from.into();
             }
+            let input = input.iter().skip(kind).step_by(down);
+            for ((to, kept), &from) in now.iter_mut().zip(kept).zip(input) {
+                *to = from.into();
+                *kept = from;
+            }
         }
-        convert(self.filter, &self.kinds, output);
+        convert(self.filter, kinds, output);
     }
 }
 

@@ -5,6 +5,7 @@
 //! as it is late by less than a packet; after a longer stall each stream sends one packet and goes on from now, without
 //! a burst.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
 use super::media::{self, CallMedia, MOST_SAMPLES, PinnedStream};
+use super::round::{self, Round, Rounds};
 use super::thread::Registration;
 use crate::audio::SampleRate;
 
@@ -119,6 +121,7 @@ impl Shard {
             due: Vec::new(),
             load: Arc::clone(&load),
             stats: Arc::clone(stats),
+            rounds: Rounds::new()?,
             buffer: Box::new([0; MOST_SAMPLES]),
             wakes: Vec::new(),
         };
@@ -139,10 +142,11 @@ impl Shard {
 struct Worker {
     inbox: Receiver<Order>,
     entries: Vec<Entry>,
-    /// Places of those whose turn it is, and how many turns they missed before it.
-    due: Vec<(usize, u64)>,
+    /// Places of those whose turn it is.
+    due: Vec<usize>,
     load: Arc<AtomicUsize>,
     stats: Arc<Counters>,
+    rounds: Rounds,
     /// Room for one frame of any stream.
     buffer: Box<[i16; MOST_SAMPLES]>,
     /// Tasks that wait for what this turn brought. They are woken when all streams have been served: one by one, a
@@ -197,47 +201,55 @@ impl Worker {
     }
 
     fn serve(&mut self, slot: u64) {
-        let (mut late, mut gone) = (0, 0);
         self.due.clear();
+        let (mut served, mut late) = (0, 0);
         for (index, entry) in self.entries.iter_mut().enumerate() {
             if let Some(missed) = entry.turn.take(slot) {
-                self.due.push((index, missed));
+                self.due.push(index);
+                entry.missed.set(missed);
             }
         }
-        for (place, &(index, missed)) in self.due.iter().enumerate() {
-            for (ahead, stage) in [(3, Ahead::Ours), (2, Ahead::Record), (1, Ahead::BehindRecord)] {
-                if let Some((next, _)) = self.due.get(place + ahead) {
-                    self.entries[*next].prefetch(stage);
-                }
-            }
-            let entry = &mut self.entries[index];
-            // Looked at when it is due: at each slot it would cost each call a cache line.
-            entry.gone = entry.off.load(Ordering::Acquire);
-            if entry.gone {
-                gone += 1;
-            } else {
-                entry.frame(&mut self.buffer, missed, &mut self.wakes);
-                late += u64::from(missed > 0);
+        for due in self.due.chunks(round::MOST) {
+            let round = self.rounds.begin();
+            for entry in serve_round(&self.entries, due, round, &mut self.buffer, &mut self.wakes) {
+                served += 1;
+                late += u64::from(entry.missed.get() > 0);
             }
         }
         for waker in self.wakes.drain(..) {
             waker.wake();
         }
+        let gone = self.due.len() - served;
         if gone > 0 {
-            self.entries.retain(|entry| !entry.gone);
+            self.entries.retain(|entry| !entry.gone.get());
             self.load.fetch_sub(gone, Ordering::Relaxed);
         }
-        self.stats.served.fetch_add((self.due.len() - gone) as u64, Ordering::Relaxed);
+        self.stats.served.fetch_add(served as u64, Ordering::Relaxed);
         self.stats.late.fetch_add(late, Ordering::Relaxed);
     }
 }
 
-/// What is asked of the memory before a stream's turn: each step needs what the one before has brought.
-#[derive(Debug, Clone, Copy)]
-enum Ahead {
-    Ours,
-    Record,
-    BehindRecord,
+/// Serves those streams of a round that are still on the clock, and returns them.
+fn serve_round<'a>(
+    entries: &'a [Entry],
+    due: &'a [usize],
+    mut round: Round<'a>,
+    buffer: &mut [i16; MOST_SAMPLES],
+    wakes: &mut Vec<Waker>,
+) -> impl Iterator<Item = &'a Entry> {
+    let due = due.iter().map(|index| &entries[*index]);
+    for step in 0..PREFETCH_STEPS {
+        due.clone().for_each(|entry| entry.prefetch(step));
+    }
+    // Looked at when they are due: at each slot it would cost each call a cache line.
+    due.clone().for_each(|entry| entry.gone.set(entry.off.load(Ordering::Acquire)));
+    let serving = due.filter(|entry| !entry.gone.get());
+    serving.clone().for_each(|entry| entry.read(&mut round));
+    for (place, entry) in serving.clone().enumerate() {
+        round.deliver(place);
+        entry.frame(buffer, wakes);
+    }
+    serving
 }
 
 fn slot_at(started: Instant, now: Instant) -> u64 {
@@ -268,10 +280,15 @@ struct Entry {
     off: Arc<AtomicBool>,
     turn: Turn,
     /// Frames until RTCP is read.
-    control_in: u32,
+    control_in: Cell<u32>,
+    /// Turns that were left out before this one.
+    missed: Cell<u64>,
     /// It was taken off the clock.
-    gone: bool,
+    gone: Cell<bool>,
 }
+
+/// Steps of [`Entry::prefetch`].
+const PREFETCH_STEPS: u32 = 4;
 
 /// RTCP comes every few seconds, and tells nothing that could not wait.
 const FRAMES_PER_CONTROL: u32 = 50;
@@ -284,33 +301,43 @@ impl Entry {
         {
             queues.set_wire_rate(rate);
         }
-        Self { stream, media, off, turn: Turn { period, next: 0 }, control_in: 0, gone: false }
+        let turn = Turn { period, next: 0 };
+        Self { stream, media, off, turn, control_in: 0.into(), missed: 0.into(), gone: false.into() }
     }
 
-    fn prefetch(&self, ahead: Ahead) {
-        match ahead {
-            Ahead::Ours => {
+    /// Asks the memory for what a turn needs: each step looks at what the one before has asked for.
+    fn prefetch(&self, step: u32) {
+        match step {
+            0 => {
                 media::prefetch(&*self.stream);
                 media::prefetch(&*self.media);
                 media::prefetch(&*self.off);
             }
-            Ahead::Record => self.stream.prefetch(),
-            Ahead::BehindRecord => self.stream.prefetch_behind(),
+            1 => self.stream.prefetch(0),
+            _ => {
+                self.stream.prefetch(step - 1);
+                if let Some(queues) = self.media.queues().as_ref() {
+                    queues.prefetch(step - 2);
+                }
+            }
         }
     }
 
-    /// Moves one frame each way, after so many turns that were left out.
-    fn frame(&mut self, buffer: &mut [i16; MOST_SAMPLES], missed: u64, wakes: &mut Vec<Waker>) {
+    fn read<'a>(&'a self, round: &mut Round<'a>) {
+        let left = self.control_in.get();
+        self.control_in.set(left.checked_sub(1).unwrap_or(FRAMES_PER_CONTROL - 1));
+        round.read(&self.stream, left == 0);
+    }
+
+    /// Moves one frame each way, after the turns that were left out.
+    fn frame(&self, buffer: &mut [i16; MOST_SAMPLES], wakes: &mut Vec<Waker>) {
         let frame = &mut buffer[..self.stream.samples_per_frame()];
         let mut queues = self.media.queues();
         let Some(queues) = queues.as_mut() else { return };
-        let control = self.control_in == 0;
-        self.control_in = if control { FRAMES_PER_CONTROL } else { self.control_in } - 1;
-        self.stream.collect(control);
         self.stream.receive(frame);
         let mut wake = |waker| wakes.push(waker);
         queues.hear_keys(frame);
-        self.media.hear(queues, frame, missed, &mut wake);
+        self.media.hear(queues, frame, self.missed.get(), &mut wake);
         queues.speak(frame, &mut wake);
         self.stream.send(frame);
     }

@@ -50,6 +50,17 @@ impl Queues {
         }
     }
 
+    /// Asks for the memory that the queues' next frames need: in step 0 for their records, in step 1 for the sound.
+    pub(super) fn prefetch(&self, step: u32) {
+        if step == 0 {
+            prefetch(self.playout.record());
+            prefetch(self.listen.record());
+        } else {
+            self.playout.look_ahead(prefetch::<[i16]>);
+            self.listen.look_ahead(prefetch::<[i16]>);
+        }
+    }
+
     /// Looks for keys in a frame from the callee's end.
     pub(super) fn hear_keys(&mut self, frame: &[i16]) {
         let Some(Keys { call, detector: Some(detector), .. }) = &mut self.keys else { return };
@@ -266,28 +277,23 @@ impl PinnedStream {
         }
     }
 
-    /// Asks for the memory that serving this needs first. Reads nothing that may not be there yet but the pointers.
-    pub(super) fn prefetch(&self) {
-        // SAFETY: our references keep both records; nothing of them is read.
+    /// Asks for the memory that serving this needs, in steps from 0 to 2: each looks at what the one before has asked
+    /// for. Only the media clock does so.
+    #[doc(alias = "pjmedia_stream_prefetch")]
+    pub(super) fn prefetch(&self, step: u32) {
+        // SAFETY: our references keep both records, and what the stream was made of stays the same as long as it lives;
+        // the jitter buffer, whose ends step 2 looks at, is used by this thread alone.
         unsafe {
-            sys::pjsys_rtp_transport_prefetch(self.transport.as_ptr());
-            sys::pjsys_stream_prefetch(self.stream.as_ptr());
+            if step == 0 {
+                sys::pjsys_rtp_transport_prefetch(self.transport.as_ptr());
+            }
+            sys::pjmedia_stream_prefetch(self.stream.as_ptr(), step);
         }
     }
 
-    /// Asks for what the record that [`prefetch`](Self::prefetch) asked for points to.
-    pub(super) fn prefetch_behind(&self) {
-        // SAFETY: our reference keeps the stream, and what it was made of stays the same as long as it lives.
-        unsafe { sys::pjsys_stream_prefetch_behind(self.stream.as_ptr()) };
-    }
-
-    /// Puts the packets that have come into the jitter buffer; with `control` reads RTCP too.
-    pub(super) fn collect(&self, control: bool) {
-        // SAFETY: our reference keeps the transport and its sockets; it ignores what comes when it is stopped or
-        // destroyed. This thread is registered with PJLIB.
-        unsafe {
-            sys::pjsys_rtp_transport_poll(self.transport.as_ptr(), sys::pj_bool_t::from(control));
-        }
+    /// The sockets under it, which stay open as long as this lives.
+    pub(super) fn transport(&self) -> NonNull<sys::pjmedia_transport> {
+        self.transport
     }
 
     /// Takes the next frame out of the jitter buffer. Returns false, and leaves `frame` silent, when there is none.
@@ -362,9 +368,9 @@ impl Drop for PinnedStream {
 }
 
 /// Asks for the memory of `data`, which will be needed soon.
-pub(super) fn prefetch<T>(data: &T) {
+pub(super) fn prefetch<T: ?Sized>(data: &T) {
     // SAFETY: the address of something that lives; nothing of it is read.
-    unsafe { sys::pjsys_prefetch(ptr::from_ref(data).cast(), size_of::<T>() as sys::pj_size_t) };
+    unsafe { sys::pjsys_prefetch(ptr::from_ref(data).cast(), size_of_val(data) as sys::pj_size_t) };
 }
 
 /// Longest frame that is carried: 60 ms at 48 kHz.

@@ -50,7 +50,17 @@
 #define PJSUA_MAX_PLAYERS 4
 #define PJSUA_MAX_RECORDERS 4
 
+/*
+ * A message is printed into 4000 bytes, which with an increment of 4000 take 8000. A call keeps its INVITE and its ACK
+ * for a while.
+ */
+#define PJSIP_POOL_INC_TDATA 1000
+
 /* --- Media --------------------------------------------------------------------------------- */
+
+/* A stream's record and its jitter buffer are each a bit longer than 4000 bytes, the usual increment. */
+#define PJMEDIA_STREAM_INC 1000
+
 
 #define PJMEDIA_HAS_VIDEO 0
 #define PJMEDIA_HAS_FFMPEG 0

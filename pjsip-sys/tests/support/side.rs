@@ -112,7 +112,20 @@ impl Side {
 
     pub(crate) fn poll(&self) -> u32 {
         // SAFETY: the transport lives, and this thread is known to PJLIB.
-        unsafe { pjsys_rtp_transport_poll(self.transport, 0) }
+        unsafe {
+            let round = pjsys_rtp_round_create();
+            let count = pjsys_rtp_round_read(round, self.transport, 0);
+            pjsys_rtp_round_deliver(round, 0);
+            pjsys_rtp_round_end(round);
+            pjsys_rtp_round_destroy(round);
+            count
+        }
+    }
+
+    /// What the media clock does before it serves a stream.
+    pub(crate) fn prefetch(&self) {
+        // SAFETY: the stream lives, and nobody else uses it.
+        (0..=2).for_each(|step| unsafe { pjmedia_stream_prefetch(self.stream, step) });
     }
 
     /// What RTCP has counted.

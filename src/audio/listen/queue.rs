@@ -61,6 +61,12 @@ impl FrameQueue {
         ListenStats { delivered: self.delivered, queued: self.len as u64, dropped: self.dropped }
     }
 
+    /// Where the next frame will be put.
+    pub(super) fn next(&self) -> &[i16] {
+        let slot = if self.len == 0 { 0 } else { (self.first + self.len) % self.heads.len() };
+        &self.samples[slot * self.frame_len..][..self.frame_len]
+    }
+
     /// Puts a frame in, in place of the oldest if the ring is full. Returns the task that waits for it.
     pub(super) fn push(&mut self, head: Head, samples: &[i16]) -> Option<Waker> {
         if self.len == self.heads.len() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Shared;
 use super::queue::{Head, ListenStats};
 use crate::audio::fade::{self, Release};
+use crate::audio::frame::MOST_SAMPLES;
 use crate::audio::{Frame, Resampler, SampleRate, lock};
 
 /// The clock's end of a listen stream: takes what the wire brought, in time and at the wire rate.
@@ -61,7 +62,7 @@ impl ListenSink {
             return;
         }
         if let Some(mut converter) = self.converter.take() {
-            self.deliver(converter.finish(), &mut Waker::wake);
+            self.deliver(&converter.finish(), &mut Waker::wake);
         }
         self.wire = wire;
         self.converter = (wire != self.rate()).then(|| Converter::new(wire, self.rate()));
@@ -102,13 +103,29 @@ impl ListenSink {
         self.push(frame.samples(), frame.is_early());
     }
 
+    /// What both ends share, for those who ask the memory for it in advance.
+    pub(crate) fn record(&self) -> &(impl Sized + use<>) {
+        &*self.shared
+    }
+
+    /// Shows `look` where in memory the next frame will be.
+    pub(crate) fn look_ahead(&self, look: impl FnOnce(&[i16])) {
+        look(lock(&self.shared.queue).next());
+    }
+
     fn convert(&mut self, samples: &[i16], wake: &mut dyn FnMut(Waker)) {
         match self.converter.take() {
             None => self.deliver(samples, wake),
             Some(mut converter) => {
+                let mut room = [0; MOST_SAMPLES];
+                let frame = &mut room[..self.rate().frame_len()];
                 let mut rest = samples;
-                while let Some(block) = converter.next_block(&mut rest) {
-                    self.deliver(block, wake);
+                loop {
+                    let count = converter.fill(frame, &mut rest);
+                    if count == 0 {
+                        break;
+                    }
+                    self.deliver(&frame[..count], wake);
                 }
                 self.converter = Some(converter);
             }
@@ -124,6 +141,15 @@ impl ListenSink {
     fn deliver(&mut self, samples: &[i16], wake: &mut dyn FnMut(Waker)) {
         let mut rest = samples;
         while !rest.is_empty() {
+            if self.patch.is_none()
+                && let Some((head, samples)) = self.frame.pass(&mut rest, self.early)
+            {
+                let waiting = lock(&self.shared.queue).push(head, samples);
+                if let Some(waker) = waiting {
+                    wake(waker);
+                }
+                continue;
+            }
             let count = self.frame.append(rest, self.early, self.patch.as_mut());
             rest = &rest[count..];
             if let Some((head, samples)) = self.frame.complete() {
@@ -166,6 +192,19 @@ impl Assembler {
         }
     }
 
+    /// Takes a whole frame off the front of `rest`, which need not be kept, if nothing has been begun.
+    fn pass<'a>(&mut self, rest: &mut &'a [i16], early: bool) -> Option<(Head, &'a [i16])> {
+        if self.filled > 0 {
+            return None;
+        }
+        let (frame, behind) = rest.split_at_checked(self.samples.len())?;
+        *rest = behind;
+        let head = Head { early, ..self.head };
+        self.last = frame.last().copied().unwrap_or(self.last);
+        self.head.position += frame.len() as u64;
+        Some((head, frame))
+    }
+
     /// Takes samples until the frame is full; returns how many.
     fn append(&mut self, samples: &[i16], early: bool, patch: Option<&mut Release>) -> usize {
         if self.filled == 0 {
@@ -200,42 +239,50 @@ struct Converter {
     resampler: Resampler,
     /// The block that is being filled; empty between packets that are whole blocks long.
     input: Vec<i16>,
-    output: Box<[i16]>,
 }
 
 impl Converter {
     fn new(wire: SampleRate, rate: SampleRate) -> Self {
         let resampler = Resampler::new(wire, rate);
         let input = Vec::with_capacity(resampler.block_in());
-        let output = vec![0; resampler.block_out()].into();
-        Self { resampler, input, output }
+        Self { resampler, input }
     }
 
-    /// Takes samples off the front of `rest` until there is a block, and converts it.
-    fn next_block(&mut self, rest: &mut &[i16]) -> Option<&[i16]> {
+    /// Takes samples off the front of `rest` and converts each block that there is, as long as there is room in `out`;
+    /// returns how much that gave.
+    fn fill(&mut self, out: &mut [i16], rest: &mut &[i16]) -> usize {
+        let blocks = out.chunks_exact_mut(self.resampler.block_out());
+        let given = blocks.map(|out| self.block(out, rest)).take_while(|&given| given);
+        given.count() * self.resampler.block_out()
+    }
+
+    /// Converts a block; false if there is none.
+    fn block(&mut self, out: &mut [i16], rest: &mut &[i16]) -> bool {
         let block = self.resampler.block_in();
         if self.input.is_empty() && rest.len() >= block {
             let (whole, behind) = rest.split_at(block);
             *rest = behind;
-            self.resampler.process(whole, &mut self.output);
-            return Some(&self.output);
+            self.resampler.process(whole, out);
+            return true;
         }
         let (part, behind) = rest.split_at(rest.len().min(block - self.input.len()));
         *rest = behind;
         self.input.extend_from_slice(part);
         if self.input.len() < block {
-            return None;
+            return false;
         }
-        self.resampler.process(&self.input, &mut self.output);
+        self.resampler.process(&self.input, out);
         self.input.clear();
-        Some(&self.output)
+        true
     }
 
     /// Converts what had not filled a block, so that it has its time in the stream.
-    fn finish(&mut self) -> &[i16] {
+    fn finish(&mut self) -> Vec<i16> {
         let count = self.input.len() * self.resampler.block_out() / self.resampler.block_in();
         self.input.resize(self.resampler.block_in(), 0);
-        self.resampler.process(&self.input, &mut self.output);
-        &self.output[..count]
+        let mut output = vec![0; self.resampler.block_out()];
+        self.resampler.process(&self.input, &mut output);
+        output.truncate(count);
+        output
     }
 }

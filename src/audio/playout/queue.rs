@@ -246,6 +246,12 @@ impl Queue {
         }
     }
 
+    /// The next samples, `most` of them at most, as far as they are in one piece.
+    pub(super) fn next(&self, most: usize) -> &[i16] {
+        let (front, _) = self.samples.as_slices();
+        &front[..front.len().min(most)]
+    }
+
     /// Moves samples to the front of `out`, as many as there are. What they mean for `played` the source says
     /// next, with [`advance`](Self::advance).
     pub(super) fn take(&mut self, out: &mut [i16]) -> Taken {

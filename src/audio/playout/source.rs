@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::queue::{Due, Pending, PlayoutStats, Taken};
 use super::{MarkOutcome, Shared};
 use crate::audio::fade::{self, Release};
+use crate::audio::frame::MOST_SAMPLES;
 use crate::audio::{Resampler, SampleRate, lock};
 
 /// The clock's end of a playout stream: gives the wire its samples, in time and at the wire rate.
@@ -107,6 +108,17 @@ impl PlayoutSource {
         pulled
     }
 
+    /// What both ends share, for those who ask the memory for it in advance.
+    pub(crate) fn record(&self) -> &(impl Sized + use<>) {
+        &*self.shared
+    }
+
+    /// Shows `look` where in memory the samples of the next packet are, as far as they are in one piece.
+    pub(crate) fn look_ahead(&self, look: impl FnOnce(&[i16])) {
+        let queue = lock(&self.shared.queue);
+        look(queue.next(self.shared.rate.frame_len()));
+    }
+
     /// From now on a sample counts as played, for marks and [`Speaker::played`](super::Speaker::played), when
     /// [`confirm`](Self::confirm) says so and not when it is pulled: for a wire whose far end keeps a buffer of its own
     /// and tells what it has played.
@@ -162,16 +174,21 @@ impl PlayoutSource {
     ) -> Pulled {
         let sounding = !self.release.is_over();
         let sounding = sounding || converter.in_flight() > 0;
-        let mut input = std::mem::take(&mut converter.input);
         let needed = converter.needed(out.len());
-        input.resize(needed, 0);
+        let (mut room, mut longer) = ([0; MOST_SAMPLES], std::mem::take(&mut converter.longer));
+        let input = if needed <= MOST_SAMPLES {
+            &mut room[..needed]
+        } else {
+            longer.resize(needed, 0);
+            &mut longer[..]
+        };
         let in_flight = |speech| {
             converter.account(speech, needed, out.len());
             converter.in_flight()
         };
-        let taken = self.take(&mut input, in_flight, wake);
-        converter.convert(&input, out);
-        converter.input = input;
+        let taken = self.take(input, in_flight, wake);
+        converter.convert(input, out);
+        converter.longer = longer;
         if taken.count > 0 || sounding { Pulled::Speech } else { Pulled::Silence }
     }
 
@@ -236,8 +253,8 @@ impl Drop for PlayoutSource {
 #[derive(Debug)]
 struct Converter {
     resampler: Resampler,
-    /// Room for what a pull takes from the queue.
-    input: Vec<i16>,
+    /// Room for what a packet of more than 20 ms takes from the queue.
+    longer: Vec<i16>,
     /// The last block that was converted; what is behind `spare_from` has not been given out yet. Empty unless
     /// packets are no whole number of blocks long.
     spare: Vec<i16>,
@@ -254,9 +271,15 @@ impl Converter {
     fn new(rate: SampleRate, wire: SampleRate) -> Self {
         let resampler = Resampler::new(rate, wire);
         let spare = vec![0; resampler.block_out()];
-        // Packets of 20 ms are the rule; a longer one makes the buffer grow once.
-        let input = Vec::with_capacity(rate.frame_len());
-        Self { resampler, input, spare_from: spare.len(), spare, fed: 0, speech_end: 0, given: 0 }
+        Self {
+            resampler,
+            longer: Vec::new(),
+            spare_from: spare.len(),
+            spare,
+            fed: 0,
+            speech_end: 0,
+            given: 0,
+        }
     }
 
     /// How many samples, in whole blocks, have to go in for `out` samples to come out.
