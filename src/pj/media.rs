@@ -281,8 +281,9 @@ impl PinnedStream {
     /// for. Only the media clock does so.
     #[doc(alias = "pjmedia_stream_prefetch")]
     pub(super) fn prefetch(&self, step: u32) {
-        // SAFETY: our references keep both records, and what the stream was made of stays the same as long as it lives;
-        // the jitter buffer, whose ends step 2 looks at, is used by this thread alone.
+        // SAFETY: our references keep both records, and what the stream was made of stays the same as long as it lives.
+        // Where the jitter buffer's ends are, step 2 reads without its lock: while the old stream of a call hands its
+        // packets to this new one, another thread may move them, and the wrong memory is asked for. Nothing of it is read.
         unsafe {
             if step == 0 {
                 sys::pjsys_rtp_transport_prefetch(self.transport.as_ptr());
