@@ -72,8 +72,10 @@ pj_status_t pjsys_arrival_timestamp(pj_timestamp *ts)
 pjsys_rtp_round *pjsys_rtp_round_create(void)
 {
     struct pjsys_rtp_round *round = malloc(sizeof(*round));
-    if (round)
+    if (round) {
         round->places_taken = 0;
+        round->waiting = 0;
+    }
     return round;
 }
 

@@ -123,20 +123,43 @@ static void on_stream_created2(pjsua_call_id call, pjsua_on_stream_created_param
     param->destroy_port = PJ_TRUE;
 }
 
-static void serve(struct pinned *pinned)
+/* Moves a frame each way, of a stream that has this place in the round. */
+static void serve(struct pinned *pinned, pjsys_rtp_round *round, unsigned place)
 {
     pj_int16_t samples[LONGEST_FRAME] = {0};
     pjmedia_frame frame = {.type = PJMEDIA_FRAME_TYPE_AUDIO, .buf = samples};
-    pj_bool_t control = pinned->control_in == 0;
     pjmedia_port *port = pinned->port;
 
-    pinned->control_in = (control ? FRAMES_PER_CONTROL : pinned->control_in) - 1;
-    packets += pjsys_rtp_transport_poll(pinned->transport, control);
+    pjsys_rtp_round_deliver(round, place);
     frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
     pjmedia_port_get_frame(port, &frame);
     frame.type = PJMEDIA_FRAME_TYPE_AUDIO;
     frame.size = PJMEDIA_PIA_SPF(&port->info) * 2;
     pjmedia_port_put_frame(port, &frame);
+}
+
+static void serve_round(struct pinned *due[], unsigned count, pjsys_rtp_round *round)
+{
+    unsigned i, step;
+
+    for (i = 0; i < count; ++i) {
+        pjsys_rtp_transport_prefetch(due[i]->transport);
+        for (step = 0; step <= 2; ++step)
+            pjmedia_stream_prefetch(due[i]->stream, step);
+    }
+    for (i = 0; i < count; ++i) {
+        pj_bool_t control = due[i]->control_in == 0;
+
+        due[i]->control_in = (control ? FRAMES_PER_CONTROL : due[i]->control_in) - 1;
+        packets += pjsys_rtp_round_read(round, due[i]->transport, control);
+    }
+    for (i = 0; i < count; ++i)
+        serve(due[i], round, i);
+    pjsys_rtp_round_end(round);
+    for (i = 0; i < count; ++i) {
+        if (--due[i]->frames == 0)
+            let_go(due[i]);
+    }
 }
 
 static void *tick(void *argument)
@@ -145,27 +168,29 @@ static void *tick(void *argument)
     pj_thread_desc description;
     pj_thread_t *thread;
     static const struct timespec slot_time = {0, SLOT_MS * 1000000};
+    struct pinned *due[PJSYS_RTP_ROUND_MOST];
+    pjsys_rtp_round *round = pjsys_rtp_round_create();
     unsigned slot;
 
+    CHECK(round ? PJ_SUCCESS : PJ_ENOMEM);
     pj_bzero(description, sizeof(description));
     CHECK(pj_thread_register("clock", description, &thread));
     for (slot = 0; !is_over(); ++slot) {
-        unsigned i;
+        unsigned i, count = 0;
 
         for (i = 0; i < STREAMS; ++i) {
-            struct pinned *pinned = &own[i];
-
-            if (!pinned->port || slot % pinned->period != pinned->next)
+            if (!own[i].port || slot % own[i].period != own[i].next)
                 continue;
-            pjsys_rtp_transport_prefetch(pinned->transport);
-            pjsys_stream_prefetch(pinned->stream);
-            pjsys_stream_prefetch_behind(pinned->stream);
-            serve(pinned);
-            if (--pinned->frames == 0)
-                let_go(pinned);
+            due[count++] = &own[i];
+            if (count == PJSYS_RTP_ROUND_MOST) {
+                serve_round(due, count, round);
+                count = 0;
+            }
         }
+        serve_round(due, count, round);
         nanosleep(&slot_time, NULL);
     }
+    pjsys_rtp_round_destroy(round);
     __atomic_add_fetch(&received, packets, __ATOMIC_RELAXED);
     return NULL;
 }

@@ -398,3 +398,15 @@ fn what_was_read_is_not_delivered_to_who_is_gone() {
     assert_eq!(seen(), b"");
     rig.destroy();
 }
+
+/// All calls may be gone by the time of their turn, in the very first round too.
+#[test]
+fn a_round_of_nobody_sends_nothing() {
+    // SAFETY: made, used and destroyed here.
+    unsafe {
+        let round = pjsys_rtp_round_create();
+        pjsys_rtp_round_deliver(round, 0);
+        pjsys_rtp_round_end(round);
+        pjsys_rtp_round_destroy(round);
+    }
+}
