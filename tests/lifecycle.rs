@@ -5,11 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::process::Holdings;
+use common::stranger::{Received, Stranger};
 use common::{Phone, Story, trunk, within};
 use outdial::call::{Call, CallEvent};
 use outdial::config::Config;
 use outdial::provider::{DialError, DialProvider};
-use outdial::sip::{Endpoint, Shutdown, StartError};
+use outdial::sip::{Endpoint, Registration, Shutdown, StartError};
 use outdial_sandbox::Sandbox;
 
 const ECHO: &str = "+12025550116";
@@ -178,4 +179,29 @@ async fn a_start_that_is_not_waited_for_leaves_room_for_the_next() {
         let endpoint = within("the next start", common::phone::start(&config)).await.unwrap();
         within("the shutdown", endpoint.shutdown(Shutdown::HangUp)).await;
     }
+}
+
+/// The first REGISTER is answered, and nothing after it: the account is never taken off, and each restart would keep its
+/// socket.
+#[tokio::test]
+async fn a_registrar_that_falls_silent_keeps_nothing_open() {
+    let round = async || {
+        let mut asked = false;
+        let registrar = Stranger::new(move |message: &Received| {
+            let first = !std::mem::replace(&mut asked, true);
+            let contact = format!("Contact: {};expires=600\r\n", message.header("Contact"));
+            first.then(|| message.respond("200 OK", &contact, b"")).into_iter().collect()
+        })
+        .await;
+        let more = format!("register = true\nuser = \"alice\"\n{}", trunk::password("wonderland"));
+        let phone = Phone::start(&trunk::plain(registrar.address(), more)).await;
+        phone.registration(|state| matches!(state, Registration::Registered { .. })).await;
+        phone.shutdown().await;
+    };
+    round().await;
+    let before = settled().await;
+    for _ in 0..3 {
+        round().await;
+    }
+    assert_eq!(settled().await.sockets(), before.sockets(), "{before:?}");
 }
