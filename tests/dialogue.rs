@@ -382,8 +382,12 @@ impl SpeechToSpeech for Scripted {
         "scripted"
     }
 
-    fn converse(&self, _: Listener) -> ModelSession {
+    fn converse(&self, mut callee: Listener) -> ModelSession {
         ModelSession::spawn(|sink, mut orders| async move {
+            // Nobody understands what has not been said yet.
+            for _ in 0..20 {
+                callee.recv().await;
+            }
             let (start, end) = (Duration::from_millis(100), Duration::from_millis(400));
             let words = Transcript::new("Yes, please.", start, end);
             sink.tell(ModelEvent::Callee(TranscriptEvent::Final(words))).await?;
