@@ -7,10 +7,7 @@ use anyhow::bail;
 /// Checks them; installs cargo-deny first, once, into a folder of its own, which takes minutes.
 pub(crate) fn run() -> anyhow::Result<()> {
     if !is_there()? {
-        let folder = tools::folder()?;
-        eprintln!("installing cargo-deny: reads deny.toml");
-        let root = ["--root".to_owned(), folder.display().to_string()];
-        Step::cargo(&["install", "cargo-deny", "--locked", "--quiet"]).arguments(&root).run()?;
+        tools::install("cargo-deny", "reads deny.toml", &[])?;
     }
     check()
 }

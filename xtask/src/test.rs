@@ -2,7 +2,7 @@
 
 use crate::run::Step;
 use crate::sanitizer::Build;
-use crate::{advisories, deny, docs, packages, peers, rig, vendor};
+use crate::{advisories, deny, docs, packages, peers, rig, tools, vendor};
 use clap::Args;
 use std::env;
 
@@ -77,29 +77,36 @@ fn with_address_sanitizer(options: &Options) -> anyhow::Result<()> {
     vendor::run()?;
     let build = Build::address("asan", &["-Zsanitizer=address"])?;
     // Those that break PJSIP off in the middle leave its pools behind, where calls that end in order must not.
-    let functions = runner(|arguments| build.cargo(arguments), &["--package", "pjsip-sys"], options);
+    let functions = runner(|arguments| build.cargo(arguments), &["--package", "pjsip-sys"], options)?;
     functions.environment("ASAN_OPTIONS", "detect_leaks=0").run()?;
     let calls = ["--package", "outdial", "--package", "outdial-fuzz"];
-    peers::during(|| runner(|arguments| build.cargo(arguments), &calls, options).run())
+    peers::during(|| runner(|arguments| build.cargo(arguments), &calls, options)?.run())
 }
 
 fn tests(options: &Options) -> anyhow::Result<()> {
-    runner(Step::cargo, &["--workspace", "--features", FEATURES], options).run()
+    runner(Step::cargo, &["--workspace", "--features", FEATURES], options)?.run()
 }
 
-/// With nextest each test has a process of its own, as PJSUA, of which a process has only one,
-/// likes it. Without, tests of one file run one after the other.
-fn runner(cargo: impl Fn(&[&str]) -> Step, packages: &[&str], options: &Options) -> Step {
-    if Step::cargo(&["nextest", "--version"]).succeeds() {
+/// With nextest, which is installed if it is missing, each test has a process of its own, as PJSUA, of which a process has
+/// only one, likes it. Where it cannot be installed, tests run one after the other, which takes three times as long.
+fn runner(cargo: impl Fn(&[&str]) -> Step, packages: &[&str], options: &Options) -> anyhow::Result<Step> {
+    let path = tools::path()?;
+    let there = || Step::cargo(&["nextest", "--version"]).environment("PATH", &path).succeeds();
+    let installed = there() || {
+        // Compiled without optimisation: that takes a third of the time, and most of a run is waiting.
+        let install = tools::install("cargo-nextest", "runs tests side by side", &["--debug"]);
+        install.is_ok() && there()
+    };
+    Ok(if installed {
         // Where nobody watches, .config/nextest.toml tries again what failed, and says so.
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
         let arguments = [&["nextest", "run", "--no-fail-fast", "--profile", profile], packages].concat();
-        cargo(&arguments).arguments(&options.runner)
+        cargo(&arguments).environment("PATH", path).arguments(&options.runner)
     } else {
         let arguments = [&["test", "--lib", "--bins", "--tests", "--no-fail-fast"], packages].concat();
         let one = ["--".to_owned(), "--test-threads=1".to_owned()];
         cargo(&arguments).arguments(&one).arguments(&options.runner)
-    }
+    })
 }
 
 /// Whether this part of the toolchain is there, after an attempt to install it: minimal
