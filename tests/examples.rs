@@ -118,7 +118,7 @@ async fn metrics_are_scraped_during_a_call_and_after_it() {
     assert_eq!(within("its end", said.next_line()).await.unwrap().as_deref(), Some("ended: completed"));
     let over = "outdial_attempts_total{trunk=\"test\",provider=\"sip\",reason=\"completed\"} 1\n";
     within("the count", counted(over)).await;
-    let interrupt = Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status();
+    let interrupt = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id().unwrap())]).status();
     assert!(within("the interrupt", interrupt).await.unwrap().success());
     assert!(within("the shutdown", child.wait()).await.unwrap().success());
     sandbox.shutdown().await;
